@@ -1,0 +1,140 @@
+"""Where instances run: a container engine, or plain processes."""
+
+from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+Progress = Callable[[str], None]
+"""Receives one short line of progress at a time, from the calling thread."""
+
+LABEL_JOURNAL = "ploinky.journal"
+LABEL_DEPLOYMENT = "ploinky.deployment"
+LABEL_GENERATION = "ploinky.generation"
+LABEL_INSTANCE = "ploinky.instance"
+LABEL_OPERATION = "ploinky.operation"
+LABEL_SPEC_DIGEST = "ploinky.spec-digest"
+LABEL_EPOCH = "ploinky.epoch"
+
+
+class Availability(NamedTuple):
+    """Whether a runtime can be used here, and why not."""
+
+    is_usable: bool
+    version: str
+    """What answered, as shown to people: `Docker 20.10.24`; empty when nothing did."""
+    reason: str
+    """Why it is not usable, as one clause with what to do; empty when it is."""
+
+
+class Image(NamedTuple):
+    """An image as resolved by the engine."""
+
+    reference: str
+    digest: str
+    """The engine's content id, `sha256:...`; empty where the runtime has no images."""
+
+
+class InstanceSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything needed to make one instance."""
+
+    name: str
+    """Deterministic: the same instance has the same name for ever, so a repeated create is recognised."""
+    labels: Mapping[str, str]
+    """All of the `LABEL_*` above."""
+    image: str
+    """What `resolve_image` returned as reference; empty for the process runtime."""
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    """The agent's environment, complete: nothing of the server's own is inherited."""
+    code_directory: str
+    """Mounted read-write at `/agent`."""
+    agentcore_directory: str
+    """The folder that contains the `agentcore` package; mounted read-only at `/agentCore`."""
+    queue_directory: str
+    """Mounted read-write at `/agent/.ploinky/queue`, its `tasks` and `cancel` read-only."""
+    log_path: str
+    """Where a runtime without logs of its own writes the output of the instance."""
+    user_id: int | None = None
+    """The numeric user and group of the agent; None = the server's own."""
+    memory_bytes: int = 512 * 1024 * 1024
+    cpus: float = 1.0
+    pids: int = 256
+    has_network: bool = True
+    """Outbound network; inbound is never open."""
+
+
+class ObservedState(StrEnum):
+    """What an engine says of an instance."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    PAUSED = "paused"
+    EXITED = "exited"
+    UNKNOWN = "unknown"
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """One look at one instance."""
+
+    name: str
+    engine_id: str
+    state: ObservedState
+    labels: Mapping[str, str]
+    exit_code: int | None = None
+    """None while running, and where the runtime cannot know."""
+    is_out_of_memory: bool | None = None
+    """None where the runtime cannot know."""
+
+
+class Runtime(Protocol):
+    """Run instances. Every method blocks and is called from a pool; each is safe to repeat after a crash.
+
+    **Errors**: `RuntimeUnavailable` (the engine does not answer; retryable), `ImageUnavailable` (with the engine's
+    reason), `RuntimeRefused` (the engine answered with an error; its text, shortened, in the details). A time-out is
+    `RuntimeUnavailable`, which is no outcome: look with `inspect` before concluding anything.
+    """
+
+    kind: str
+    """`docker`, `process` or `memory`: the name a deployment asks for."""
+
+    def check(self) -> Availability:
+        """Ask whether this runtime works here, within 5 seconds. Never raises."""
+
+    def resolve_image(self, reference: str, progress: Progress) -> Image:
+        """Make an image available and return it. An empty reference means the runtime's own agent base image."""
+
+    def create(self, spec: InstanceSpec) -> str:
+        """Create without starting; return the engine's id.
+
+        Idempotent: when the name exists with the same spec digest its id is returned; with another one it is
+        `RuntimeRefused`, for a name belongs to one spec.
+        """
+
+    def start(self, name: str) -> None:
+        """Start what was created. Idempotent while running. `RuntimeRefused` once it has exited: never start twice."""
+
+    def stop(self, name: str, grace_seconds: float) -> Observation | None:
+        """Ask to end, kill after the grace, wait, and return the last look. Idempotent; None when it does not exist."""
+
+    def remove(self, name: str) -> None:
+        """Remove, killing it if it still runs. Idempotent."""
+
+    def inspect(self, name: str) -> Observation | None:
+        """Look at one; None when it does not exist."""
+
+    def list(self, journal_id: str) -> list[Observation]:
+        """Look at all that carry this journal's label, exited ones included."""
+
+    def logs(self, name: str, tail_lines: int) -> bytes:
+        """Return the newest lines of output, both streams, at most 1 MiB. Empty when it does not exist."""
+
+    def events(self, journal_id: str) -> Iterator[str]:
+        """Yield the name of an instance whenever something may have happened to it: a hint, never the truth.
+
+        Ends when `close` is called from another thread; raises `RuntimeUnavailable` when the engine goes away.
+        """
+
+    def close(self) -> None:
+        """End `events` and release connections; instances go on. Idempotent."""
