@@ -46,8 +46,9 @@ install_venv_support() {
 
 # The scripts of an environment hold its absolute path, so a moved or copied checkout needs a new one.
 is_environment_sound() {
+  local made_for="$root/.venv/.made-for"
   [ ! -e "$root/.venv/.installing" ] || return 1
-  [ "$("$root/.venv/bin/python" -I -c 'import sys; print(sys.prefix)' 2>/dev/null)" = "$root/.venv" ] || return 1
+  [ ! -e "$made_for" ] || [ "$(cat -- "$made_for")" = "$root" ] || return 1
   "$root/.venv/bin/python" -I -c 'import pip' 2>/dev/null
 }
 
@@ -58,6 +59,7 @@ make_environment() {
   can_make_environments "$python" || install_venv_support "$python"
   rm -rf -- "$root/.venv"
   "$python" -m venv -- "$root/.venv" >&2 || fail_environment "could not make $root/.venv (see above); is the disk full or read-only?"
+  printf '%s\n' "$root" >"$root/.venv/.made-for"
 }
 
 # Say which state of the checkout an installation belongs to. Starts one small process, reads no network.
