@@ -1,0 +1,1 @@
+"""Ports made real: one third-party library per file, named `<library>_<port>`."""

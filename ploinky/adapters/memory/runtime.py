@@ -1,0 +1,176 @@
+"""A runtime that runs nothing: instances are entries of a dictionary."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from ploinky.domain.errors import RuntimeRefused
+from ploinky.ports.runtime import (
+    LABEL_JOURNAL,
+    LABEL_SPEC_DIGEST,
+    Availability,
+    Image,
+    InstanceSpec,
+    Observation,
+    ObservedState,
+    Progress,
+)
+
+FORCED_EXIT_CODE = 137
+MAX_LOG_BYTES = 1024 * 1024
+MAX_WAITING_HINTS = 10_000
+
+BeforeCall = Callable[[str, str], None]
+"""Gets the method's name and the instance's, and may raise what the engine shall seem to do."""
+
+
+def _nothing_happens(_method: str, _name: str) -> None:
+    return
+
+
+class _Entry:
+    def __init__(self, spec: InstanceSpec, engine_id: str) -> None:
+        self.spec = spec
+        self.output = b""
+        self.observation = Observation(
+            name=spec.name, engine_id=engine_id, state=ObservedState.CREATED, labels=dict(spec.labels)
+        )
+
+
+class MemoryRuntime:
+    """Keeps instances in memory; they outlive `close`, as they would an engine's client.
+
+    `before_call` is called first in every method but `check` and `close`, with `("list", journal_id)` where there is
+    no instance, and may raise.
+    """
+
+    kind = "memory"
+
+    def __init__(self, before_call: BeforeCall = _nothing_happens) -> None:
+        self.before_call = before_call
+        self.started: list[str] = []
+        """The names of all that were really started, in order: a name twice would be a defect."""
+        self._entries: dict[str, _Entry] = {}
+        self._lock = threading.Lock()
+        self._listeners: list[queue.Queue[str | None]] = []
+        self._next_id = 1
+        self._is_closed = False
+
+    def check(self) -> Availability:
+        return Availability(is_usable=True, version="memory, nothing runs", reason="")
+
+    def resolve_image(self, reference: str, progress: Progress) -> Image:
+        self.before_call("resolve_image", reference)
+        return Image(reference=reference, digest="")
+
+    def create(self, spec: InstanceSpec) -> str:
+        self.before_call("create", spec.name)
+        with self._lock:
+            entry = self._entries.get(spec.name)
+            if entry is None:
+                entry = self._entries[spec.name] = _Entry(spec, f"memory-{self._next_id}")
+                self._next_id += 1
+            elif entry.spec.labels.get(LABEL_SPEC_DIGEST) != spec.labels.get(LABEL_SPEC_DIGEST):
+                raise RuntimeRefused(f"{spec.name} exists with another specification")
+        self._hint(entry)
+        return entry.observation.engine_id
+
+    def start(self, name: str) -> None:
+        self.before_call("start", name)
+        with self._lock:
+            entry = self._entries.get(name)
+            if entry is None:
+                raise RuntimeRefused(f"{name} does not exist, so it cannot be started")
+            if entry.observation.state is ObservedState.EXITED:
+                raise RuntimeRefused(f"{name} has ended and is never started again")
+            if entry.observation.state is ObservedState.RUNNING:
+                return
+            self.started.append(name)
+            entry.observation = msgspec.structs.replace(entry.observation, state=ObservedState.RUNNING)
+        self._hint(entry)
+
+    def stop(self, name: str, grace_seconds: float) -> Observation | None:
+        self.before_call("stop", name)
+        self.exit(name, FORCED_EXIT_CODE)
+        with self._lock:
+            entry = self._entries.get(name)
+            return entry.observation if entry else None
+
+    def remove(self, name: str) -> None:
+        self.before_call("remove", name)
+        with self._lock:
+            entry = self._entries.pop(name, None)
+        if entry is not None:
+            self._hint(entry)
+
+    def inspect(self, name: str) -> Observation | None:
+        self.before_call("inspect", name)
+        with self._lock:
+            entry = self._entries.get(name)
+            return entry.observation if entry else None
+
+    def list(self, journal_id: str) -> list[Observation]:
+        self.before_call("list", journal_id)
+        with self._lock:
+            observations = [entry.observation for entry in self._entries.values()]
+        return [found for found in observations if found.labels.get(LABEL_JOURNAL) == journal_id]
+
+    def logs(self, name: str, tail_lines: int) -> bytes:
+        self.before_call("logs", name)
+        with self._lock:
+            entry = self._entries.get(name)
+            output = entry.output if entry else b""
+        lines = output[-MAX_LOG_BYTES:].splitlines(keepends=True)
+        return b"".join(lines[-tail_lines:]) if tail_lines > 0 else b""
+
+    def events(self, journal_id: str) -> Iterator[str]:
+        self.before_call("events", journal_id)
+        hints: queue.Queue[str | None] = queue.Queue()
+        with self._lock:
+            self._listeners.append(hints)
+            if self._is_closed:
+                hints.put_nowait(None)
+        return self._hints_of(journal_id, hints)
+
+    def close(self) -> None:
+        with self._lock:
+            self._is_closed = True
+            listeners = list(self._listeners)
+        for hints in listeners:
+            hints.put(None)
+
+    def exit(self, name: str, code: int, *, is_out_of_memory: bool = False) -> None:
+        """Let a running instance end, as if by itself; nothing happens to any other."""
+        with self._lock:
+            entry = self._entries.get(name)
+            if entry is None or entry.observation.state is not ObservedState.RUNNING:
+                return
+            entry.observation = msgspec.structs.replace(
+                entry.observation, state=ObservedState.EXITED, exit_code=code, is_out_of_memory=is_out_of_memory
+            )
+        self._hint(entry)
+
+    def write_output(self, name: str, output: bytes) -> None:
+        """Let an instance write something for `logs` to find."""
+        with self._lock:
+            entry = self._entries[name]
+            entry.output = (entry.output + output)[-MAX_LOG_BYTES:]
+
+    def _hint(self, entry: _Entry) -> None:
+        with self._lock:
+            listeners = list(self._listeners)
+        for hints in listeners:
+            if hints.qsize() < MAX_WAITING_HINTS:  # hints may be lost, like any engine's; the relist is the truth
+                hints.put(entry.spec.name + "\0" + entry.spec.labels.get(LABEL_JOURNAL, ""))
+
+    def _hints_of(self, journal_id: str, hints: queue.Queue[str | None]) -> Iterator[str]:
+        try:
+            while (hint := hints.get()) is not None:
+                name, _, journal = hint.partition("\0")
+                if journal == journal_id:
+                    yield name
+        finally:
+            with self._lock:
+                self._listeners.remove(hints)

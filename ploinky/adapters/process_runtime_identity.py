@@ -1,0 +1,109 @@
+"""Recognise, signal and end the processes of an instance without ever touching a stranger's."""
+
+import os
+import select
+import signal
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from ploinky.adapters.process_runtime_shim import all_pids, boot_id, read_stat
+
+MARKER_VARIABLE = "PLOINKY_PROCESS"
+"""Set to the engine id in every agent: it tells those who outlived their shim from strangers."""
+
+KILL_WAIT_SECONDS = 5.0
+_KILL_POLL_MILLISECONDS = 20
+
+
+class ProcessIdentity(NamedTuple):
+    """A process number together with what makes it unique."""
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+
+
+def open_process(identity: ProcessIdentity) -> int | None:
+    """Open a descriptor of exactly this process; None when it has ended. The caller closes it.
+
+    The number is checked after opening: from then on the descriptor cannot come to mean another process.
+    """
+    if identity.boot_id != boot_id():
+        return None
+    try:
+        descriptor = os.pidfd_open(identity.pid)
+    except ProcessLookupError:
+        return None
+    stat = read_stat(identity.pid)
+    if stat is None or stat.start_ticks != identity.start_ticks or has_ended(descriptor, 0):
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def has_ended(descriptor: int, timeout_seconds: float) -> bool:
+    """Wait for the end of an opened process; True once it has ended, a zombie included."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(int(timeout_seconds * 1000)))
+
+
+def send(descriptor: int, order: signal.Signals) -> None:
+    """Signal an opened process; nothing happens when it has ended."""
+    try:
+        signal.pidfd_send_signal(descriptor, order)
+    except ProcessLookupError:
+        return
+
+
+def end_process(descriptor: int, grace_seconds: float) -> bool:
+    """Ask a shim to end its agent, order it to kill after the grace; True when it has ended."""
+    send(descriptor, signal.SIGTERM)
+    if has_ended(descriptor, grace_seconds):
+        return True
+    send(descriptor, signal.SIGUSR1)
+    if has_ended(descriptor, KILL_WAIT_SECONDS):
+        return True
+    send(descriptor, signal.SIGKILL)
+    return has_ended(descriptor, KILL_WAIT_SECONDS)
+
+
+def end_survivors(marker: str) -> bool:
+    """Kill what outlived its shim: whatever carries the marker. True when none is left.
+
+    Only for a shim that was killed itself; one that ended in order has left nothing behind.
+    """
+    deadline = time.monotonic() + KILL_WAIT_SECONDS
+    while survivors := _survivors(marker):
+        poll = select.poll()
+        for descriptor in survivors:
+            send(descriptor, signal.SIGKILL)
+            poll.register(descriptor, select.POLLIN)
+        poll.poll(_KILL_POLL_MILLISECONDS)
+        for descriptor in survivors:
+            os.close(descriptor)
+        if time.monotonic() > deadline:
+            return False
+    return True
+
+
+def _survivors(marker: str) -> list[int]:
+    this_boot = boot_id()
+    found = []
+    for pid in all_pids():
+        stat = read_stat(pid)
+        if stat is None or not _carries(pid, marker):
+            continue
+        descriptor = open_process(ProcessIdentity(pid, stat.start_ticks, this_boot))
+        if descriptor is not None:
+            found.append(descriptor)
+    return found
+
+
+def _carries(pid: int, marker: str) -> bool:
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return False  # ended, or another user's: not one of ours
+    return f"{MARKER_VARIABLE}={marker}".encode() in environment.split(b"\0")
