@@ -1,1 +1,1 @@
-"""Every port without the world: for tests and for replaying."""
+"""The ports in memory: shipped, held to the same contract suites as the real ones, with faults as arguments."""

@@ -1,0 +1,1 @@
+"""The machinery around the record: hashing, writing, deciding, following."""
