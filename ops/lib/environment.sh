@@ -83,7 +83,8 @@ install_locked() {
 }
 
 # Bring .venv to the state of the lock file. Idempotent; concurrent callers wait for each other; a second call costs
-# two small processes and touches no network. $1: requirements (what runs) or requirements-dev (and what tests).
+# two small processes and touches no network. $1: requirements (what runs), requirements-dev (and what
+# tests) or requirements-bench (and what measures).
 ensure_environment() {
   local lock="$root/ops/$1.txt" stamp="$root/.venv/.installed-$1" wanted guard
   exec {guard}<"$root/ops" # the folder itself is the lock: nothing to create, nothing left behind
@@ -94,6 +95,8 @@ ensure_environment() {
     rm -f -- "$root/.venv/.installed-"*
     install_locked "$lock"
     describe_installation "$lock" >"$stamp"
+    # The wider lock files contain what runs, so a start after a test run has nothing to install.
+    describe_installation "$root/ops/requirements.txt" >"$root/.venv/.installed-requirements"
     rm -f -- "$root/.venv/.installing"
     say "Python environment is ready."
   fi

@@ -29,6 +29,7 @@ case "$*" in
     chmod +x "${@: -1}/bin/ploinky" ;;
   *sys.prefix*) echo "$(dirname "$(dirname "$0")")" ;;
   *"import pip"*) true ;;
+  *"-m pytest"*) echo tests >>"$calls" ;;
   *--require-hashes*)
     echo requirements >>"$calls"
     while [ -e "$gate" ]; do sleep 0.01; done
@@ -121,6 +122,14 @@ def test_installs_again_when_the_lock_file_changes(checkout: Checkout) -> None:
         lock.write("# changed\n")
     assert checkout.run().returncode == 0
     assert checkout.calls() == ["venv", "requirements", "project", "requirements", "project"]
+
+
+def test_starting_and_testing_share_one_environment(checkout: Checkout) -> None:
+    """A test run adds what it needs once, and going back and forth installs nothing more."""
+    for program in ("run", "test", "run", "test"):
+        assert checkout.run(program=checkout.root / "ops" / program).returncode == 0
+    installations = ["venv", "requirements", "project", "requirements", "project"]
+    assert checkout.calls() == [*installations, "tests", "tests"]
 
 
 def test_starts_afresh_after_an_interrupted_set_up(checkout: Checkout) -> None:
