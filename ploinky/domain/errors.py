@@ -24,7 +24,8 @@
         ├── JournalBroken, JournalNewer, JournalCorrupt, OutcomeUnknown
         └── Fenced
 
-The class docstring's first line is the default message. `code` is what callers test for, `hint` tells the operator what to do next.
+The class docstring's first line is the default message. `code` is what callers test for, `hint` tells the operator what
+to do next.
 """
 
 from typing import ClassVar

@@ -81,8 +81,13 @@ class Courier(Protocol):
     def settle(self, instance_id: str, task_id: str, attempt: int) -> None:
         """Remove every file of an attempt, after its end is committed. Idempotent; never raises."""
 
-    def look(self, instance_id: str) -> list[Finding]:
-        """Scan one queue: results, errors and claims, bounded in count and size. The truth; a hint says when to."""
+    def look(self, instance_id: str, *, include_claims: bool = False) -> list[Finding]:
+        """Scan one queue, bounded in count and size. The truth; a hint says when to.
+
+        Results and errors always, claims when asked for or when the last look at them is a second old. What was
+        reported is not reported again for five seconds, unless it was settled. When a bound cut the list short, a
+        further hint follows.
+        """
 
     def subscribe(self, hint: Callable[[str], None]) -> None:
         """Have `hint(instance_id)` called on the event loop when a look may find something."""

@@ -69,9 +69,9 @@ class JournalStore(Protocol):
     """Store records in order. One thread appends; any thread may read what is committed.
 
     **Errors**, all from `ploinky.domain.errors`: `Fenced` when the head is not the batch's `previous` (another writer
-    took over, or appended); `JournalConflict` when a stream's version is taken or leaves a gap; `JournalFull` when the disk is full (nothing
-    was written, the store goes on); `JournalBroken` for any other I/O error (whether the batch is durable is unknown:
-    leave the process and read the head again, never retry).
+    took over, or appended); `JournalConflict` when a stream's version is taken or leaves a gap; `JournalFull` when the
+    disk is full (nothing was written, the store goes on); `JournalBroken` for any other I/O error (whether the batch is
+    durable is unknown: leave the process and read the head again, never retry).
     """
 
     @property

@@ -9,7 +9,7 @@ INLINE_LIMIT_BYTES = 64 * 1024
 class BlobStore(Protocol):
     """Keep immutable byte strings by a name the store mints.
 
-    **Errors**: `StorageFull` on a full disk, `NotFound` (`BLOB_NOT_FOUND`) for an unknown name.
+    **Errors**: `StorageFull` on a full disk, `BlobNotFound` for an unknown name.
     """
 
     def put(self, content: bytes) -> str:

@@ -6,7 +6,7 @@ from typing import Protocol
 class SecretStore(Protocol):
     """Keep secret bytes encrypted at rest.
 
-    **Errors**: `NotFound` (`SECRET_NOT_FOUND`) for an unknown version, `SecretUnreadable` when the stored bytes do not authenticate
+    **Errors**: `SecretNotFound` for an unknown version, `SecretUnreadable` when the stored bytes do not authenticate
     under the key (wrong key file, or tampered with), `StorageFull` on a full disk. No error text ever holds a value.
     """
 

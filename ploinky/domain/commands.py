@@ -1,0 +1,327 @@
+"""Everything the system can be asked, one class per command.
+
+A command names the aggregate it is for; the dispatcher finds the stream from `KIND` and `subject_id`. Commands come
+from people (through `usecases`), from policies, and from `control` as the outcome of an effect.
+"""
+
+from datetime import datetime
+from typing import ClassVar
+
+import msgspec
+
+from ploinky.domain.payload import Payload
+from ploinky.domain.specs import DeploymentSpec, Evidence, Release
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """Something somebody wants. `subject_id` is the aggregate's id; for what is new, the caller minted it."""
+
+    KIND: ClassVar[str]
+    subject_id: str
+
+
+# --- deployment -----------------------------------------------------------------------------------------------------
+
+
+class DeploymentCommand(Command, frozen=True, kw_only=True):
+    """For one deployment."""
+
+    KIND = "deployment"
+
+
+class Deploy(DeploymentCommand, frozen=True, kw_only=True):
+    """Put an agent at a route that nobody owns."""
+
+    domain: str
+    path: str
+    spec: DeploymentSpec
+    environment: Payload | None = None
+
+
+class UpdateDeployment(DeploymentCommand, frozen=True, kw_only=True):
+    """Change what is wanted and roll it out; the same wish again fetches the newest commit."""
+
+    spec: DeploymentSpec
+    environment: Payload | None = None
+
+
+class RestartDeployment(DeploymentCommand, frozen=True, kw_only=True):
+    """Start the serving release again as a new generation."""
+
+
+class StopDeployment(DeploymentCommand, frozen=True, kw_only=True):
+    """Stop what runs; keep the route."""
+
+
+class StartDeployment(DeploymentCommand, frozen=True, kw_only=True):
+    """Start it again after a stop."""
+
+
+class Undeploy(DeploymentCommand, frozen=True, kw_only=True):
+    """Take it off its route and remove everything that runs."""
+
+
+class RecordSource(DeploymentCommand, frozen=True, kw_only=True):
+    """The source is on disk."""
+
+    generation: int
+    release: Release
+    is_from_cache: bool
+
+
+class RecordImage(DeploymentCommand, frozen=True, kw_only=True):
+    """The image is there."""
+
+    generation: int
+    runtime: str
+    image: str
+    digest: str
+
+
+class FailRollout(DeploymentCommand, frozen=True, kw_only=True):
+    """A step of the rollout cannot be done."""
+
+    generation: int
+    step: str
+    code: str
+    message: str
+    hint: str = ""
+    evidence: Evidence = Evidence()
+
+
+class Switch(DeploymentCommand, frozen=True, kw_only=True):
+    """The new generation is ready: send requests there."""
+
+    generation: int
+
+
+class ScheduleRestart(DeploymentCommand, frozen=True, kw_only=True):
+    """The serving generation ended by itself."""
+
+    generation: int
+    is_immediate: bool
+    """True when its end was no fault of its own: the server or the machine was stopped."""
+
+
+class RestartNow(DeploymentCommand, frozen=True, kw_only=True):
+    """A scheduled restart is due."""
+
+
+class RequestDiscard(DeploymentCommand, frozen=True, kw_only=True):
+    """The last instance of a deployment to be removed is gone."""
+
+
+class RecordDiscarded(DeploymentCommand, frozen=True, kw_only=True):
+    """Its folders are gone."""
+
+
+# --- instance -------------------------------------------------------------------------------------------------------
+
+
+class InstanceCommand(Command, frozen=True, kw_only=True):
+    """For one instance."""
+
+    KIND = "instance"
+
+
+class CreateInstance(InstanceCommand, frozen=True, kw_only=True):
+    """Add an instance to a generation."""
+
+    deployment_id: str
+    generation: int
+    number: int
+    runtime: str
+    name: str
+    image: str
+    release: Release
+
+
+class RecordStarted(InstanceCommand, frozen=True, kw_only=True):
+    """The engine runs it."""
+
+    engine_id: str
+    queue_identity: str
+
+
+class RecordStartFailed(InstanceCommand, frozen=True, kw_only=True):
+    """The engine cannot start it."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+class RecordReady(InstanceCommand, frozen=True, kw_only=True):
+    """The agent has said that it is ready."""
+
+
+class RecordPaused(InstanceCommand, frozen=True, kw_only=True):
+    """The engine shows it frozen."""
+
+
+class RecordResumed(InstanceCommand, frozen=True, kw_only=True):
+    """The engine shows it running after it was frozen."""
+
+
+class StopInstance(InstanceCommand, frozen=True, kw_only=True):
+    """End it."""
+
+    reason: str
+    grace_seconds: float
+
+
+class RecordStopped(InstanceCommand, frozen=True, kw_only=True):
+    """The engine shows that it has ended."""
+
+    reason: str
+    evidence: Evidence = Evidence()
+
+
+class RemoveInstance(InstanceCommand, frozen=True, kw_only=True):
+    """Remove what ended, or what never started."""
+
+
+class RecordRemoved(InstanceCommand, frozen=True, kw_only=True):
+    """The engine has forgotten it."""
+
+
+class RecordUnobservable(InstanceCommand, frozen=True, kw_only=True):
+    """The engine cannot be asked."""
+
+    reason: str
+
+
+class RecordObservedAgain(InstanceCommand, frozen=True, kw_only=True):
+    """The engine can be asked again."""
+
+
+class ReportOrphan(InstanceCommand, frozen=True, kw_only=True):
+    """The engine runs something of this journal that the journal does not know."""
+
+    runtime: str
+    name: str
+
+
+# --- task -----------------------------------------------------------------------------------------------------------
+
+
+class TaskCommand(Command, frozen=True, kw_only=True):
+    """For one task."""
+
+    KIND = "task"
+
+
+class SubmitTask(TaskCommand, frozen=True, kw_only=True):
+    """Execute a command of an agent."""
+
+    deployment_id: str
+    command: str
+    params: Payload
+    metadata: Payload
+    time_limit_seconds: float | None = None
+    """Shorter or longer than the deployment's own; None = the deployment's."""
+    idempotency: str | None = None
+    request_digest: str | None = None
+
+
+class StartAttempt(TaskCommand, frozen=True, kw_only=True):
+    """Give a waiting task to an instance with a free slot, if there is one."""
+
+
+class RecordClaimed(TaskCommand, frozen=True, kw_only=True):
+    """The agent has worked on it for a while."""
+
+    attempt: int
+
+
+class RecordSucceeded(TaskCommand, frozen=True, kw_only=True):
+    """A result was found."""
+
+    attempt: int
+    result: Payload
+    claimed_at: datetime | None = None
+
+
+class RecordFailed(TaskCommand, frozen=True, kw_only=True):
+    """An error was found."""
+
+    attempt: int
+    code: str
+    message: str
+    error_details: Payload | None = None
+    claimed_at: datetime | None = None
+
+
+class ExpireAttempt(TaskCommand, frozen=True, kw_only=True):
+    """The attempt is proven dead."""
+
+    attempt: int
+    reason: str
+
+
+class CancelTask(TaskCommand, frozen=True, kw_only=True):
+    """Stop it, running or not."""
+
+
+class AbandonTask(TaskCommand, frozen=True, kw_only=True):
+    """End a waiting task that nothing will ever execute."""
+
+    reason: str
+
+
+class RecordQuarantined(TaskCommand, frozen=True, kw_only=True):
+    """What the agent left as a result cannot be one."""
+
+    attempt: int
+    reason: str
+
+
+# --- repository, access, settings -----------------------------------------------------------------------------------
+
+
+class RepositoryCommand(Command, frozen=True, kw_only=True):
+    """For one repository; its name is its id."""
+
+    KIND = "repository"
+
+
+class AddRepository(RepositoryCommand, frozen=True, kw_only=True):
+    """Give a repository a name."""
+
+    url: str
+    branch: str | None = None
+
+
+class RemoveRepository(RepositoryCommand, frozen=True, kw_only=True):
+    """Free the name; deployments keep the URL they were made with."""
+
+
+class AccessCommand(Command, frozen=True, kw_only=True):
+    """For one key."""
+
+    KIND = "access"
+
+
+class IssueKey(AccessCommand, frozen=True, kw_only=True):
+    """Make an admin key."""
+
+    name: str
+    secret_sha256: str
+    reason: str
+
+
+class RevokeKey(AccessCommand, frozen=True, kw_only=True):
+    """Close what it opened."""
+
+
+class SettingsCommand(Command, frozen=True, kw_only=True):
+    """For the settings; there is one stream, `main`."""
+
+    KIND = "settings"
+
+
+class ChangeSetting(SettingsCommand, frozen=True, kw_only=True):
+    """Set one setting."""
+
+    name: str
+    value: str | int | float | bool

@@ -1,0 +1,384 @@
+"""Everything that can happen, one class per event.
+
+An event belongs to the stream it is recorded in and does not repeat the stream's own id. Schemas only grow: a field is
+added with a default, never renamed or removed; `tests/journal/golden/` keeps one sample of every type and version.
+Types are hand-written names; a trailing `?` would mark one that an older reader may skip.
+"""
+
+from datetime import datetime
+from typing import ClassVar
+
+import msgspec
+
+from ploinky.domain.payload import PayloadReference
+from ploinky.domain.specs import DeploymentSpec, Evidence, Release
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that happened."""
+
+    TYPE: ClassVar[str]
+    SCHEMA: ClassVar[int] = 1
+
+
+# --- deployment/<id>: what should run where -------------------------------------------------------------------------
+
+
+class DeploymentRequested(Event, frozen=True, kw_only=True):
+    """Somebody wants an agent at a route."""
+
+    TYPE = "deployment.requested"
+    domain: str
+    path: str
+    spec: DeploymentSpec
+    environment: PayloadReference | None = None
+
+
+class DeploymentUpdated(Event, frozen=True, kw_only=True):
+    """The wish changed; a rollout follows. Without `environment` the earlier values stay."""
+
+    TYPE = "deployment.updated"
+    spec: DeploymentSpec
+    environment: PayloadReference | None = None
+
+
+class RolloutRequested(Event, frozen=True, kw_only=True):
+    """A new generation is wanted. Intent: fetch the source, or, with a release, make its image ready."""
+
+    TYPE = "deployment.rollout_requested"
+    generation: int
+    reason: str
+    """`deploy`, `update`, `restart`, `start` or `recovery`."""
+    release: Release | None = None
+    """Given when an earlier release is started again, unchanged."""
+
+
+class SourceFetched(Event, frozen=True, kw_only=True):
+    """The commit is on disk. Intent: make the image ready."""
+
+    TYPE = "deployment.source_fetched"
+    generation: int
+    release: Release
+    is_from_cache: bool = False
+
+
+class ImageReady(Event, frozen=True, kw_only=True):
+    """The runtime is chosen and can start the release."""
+
+    TYPE = "deployment.image_ready"
+    generation: int
+    runtime: str
+    image: str = ""
+    digest: str = ""
+
+
+class DeploymentSwitched(Event, frozen=True, kw_only=True):
+    """From here on requests go to this generation."""
+
+    TYPE = "deployment.switched"
+    generation: int
+    release: Release
+    runtime: str
+    image: str = ""
+    switched_at: datetime
+
+
+class RolloutSucceeded(Event, frozen=True, kw_only=True):
+    """The rollout ended well."""
+
+    TYPE = "deployment.rollout_succeeded"
+    generation: int
+
+
+class RolloutFailed(Event, frozen=True, kw_only=True):
+    """The rollout ended; what served before goes on serving."""
+
+    TYPE = "deployment.rollout_failed"
+    generation: int
+    step: str
+    """`source`, `image`, `start` or `readiness`."""
+    code: str
+    message: str
+    hint: str = ""
+    evidence: Evidence = Evidence()
+
+
+class RestartScheduled(Event, frozen=True, kw_only=True):
+    """The serving generation ended by itself and is started again later, each time later."""
+
+    TYPE = "deployment.restart_scheduled"
+    due_at: datetime
+    failures: int
+    """Ends in a row, this one included; a long quiet run starts anew at 1."""
+
+
+class DeploymentStopRequested(Event, frozen=True, kw_only=True):
+    """Nothing of it should run until it is started again."""
+
+    TYPE = "deployment.stop_requested"
+
+
+class RemovalRequested(Event, frozen=True, kw_only=True):
+    """The route is free at once; instances are stopped and removed."""
+
+    TYPE = "deployment.removal_requested"
+
+
+class DiscardRequested(Event, frozen=True, kw_only=True):
+    """Nothing runs any more. Intent: remove the releases' folders."""
+
+    TYPE = "deployment.discard_requested"
+
+
+class DeploymentRemoved(Event, frozen=True, kw_only=True):
+    """It is gone; its history stays."""
+
+    TYPE = "deployment.removed"
+
+
+# --- instance/<deployment>.<generation>.<number>: one container or process ------------------------------------------
+
+
+class InstanceCreated(Event, frozen=True, kw_only=True):
+    """An instance of a generation is wanted. Intent: create and start it."""
+
+    TYPE = "instance.created"
+    deployment_id: str
+    generation: int
+    number: int
+    runtime: str
+    name: str
+    """What the engine knows it by."""
+    image: str = ""
+    release: Release
+
+
+class InstanceStarted(Event, frozen=True, kw_only=True):
+    """The engine runs it; it has not said yet that it is ready."""
+
+    TYPE = "instance.started"
+    engine_id: str
+    queue_identity: str
+    """By which a replaced or emptied queue folder shows."""
+
+
+class InstanceStartFailed(Event, frozen=True, kw_only=True):
+    """It could not be started; it stays created until it is removed."""
+
+    TYPE = "instance.start_failed"
+    code: str
+    message: str
+    hint: str = ""
+
+
+class InstanceReady(Event, frozen=True, kw_only=True):
+    """The agent watches its queue."""
+
+    TYPE = "instance.ready"
+
+
+class InstancePaused(Event, frozen=True, kw_only=True):
+    """The engine froze it; a frozen instance is never suspect."""
+
+    TYPE = "instance.paused"
+
+
+class InstanceResumed(Event, frozen=True, kw_only=True):
+    """The engine let it go on."""
+
+    TYPE = "instance.resumed"
+
+
+class InstanceStopRequested(Event, frozen=True, kw_only=True):
+    """It should end. Intent: stop it."""
+
+    TYPE = "instance.stop_requested"
+    reason: str
+    grace_seconds: float
+
+
+class InstanceStopped(Event, frozen=True, kw_only=True):
+    """It has ended, asked or not."""
+
+    TYPE = "instance.stopped"
+    reason: str
+    """`requested`, `exited`, `vanished` or `queue_lost`."""
+    evidence: Evidence = Evidence()
+
+
+class InstanceRemoveRequested(Event, frozen=True, kw_only=True):
+    """Nothing of it is needed any more. Intent: remove it and its queue."""
+
+    TYPE = "instance.remove_requested"
+
+
+class InstanceRemoved(Event, frozen=True, kw_only=True):
+    """The engine has forgotten it."""
+
+    TYPE = "instance.removed"
+
+
+class InstanceUnobservable(Event, frozen=True, kw_only=True):
+    """The engine cannot be asked: its state is what was last seen."""
+
+    TYPE = "instance.unobservable"
+    reason: str
+
+
+class InstanceObservedAgain(Event, frozen=True, kw_only=True):
+    """The engine answers again and the state is as it was."""
+
+    TYPE = "instance.observed_again"
+
+
+class OrphanFound(Event, frozen=True, kw_only=True):
+    """The engine runs something with this journal's label that the journal does not know."""
+
+    TYPE = "instance.orphan_found"
+    runtime: str
+    name: str
+
+
+# --- task/<id>: one request to execute a command --------------------------------------------------------------------
+
+
+class TaskSubmitted(Event, frozen=True, kw_only=True):
+    """A task was accepted."""
+
+    TYPE = "task.submitted"
+    deployment_id: str
+    command: str
+    params: PayloadReference
+    metadata: PayloadReference
+    time_limit_seconds: float
+    lost_retries: int
+    failed_retries: int
+    backoff_seconds: float
+    idempotency: str | None = None
+    """Digest of caller, deployment and Idempotency-Key."""
+    request_digest: str | None = None
+    """Digest of what was asked, to tell a repeat from a misuse of the key."""
+
+
+class AttemptStarted(Event, frozen=True, kw_only=True):
+    """An attempt was given to an instance. Intent: send it."""
+
+    TYPE = "task.attempt_started"
+    attempt: int
+    instance_id: str
+    transport: str
+    deadline_at: datetime
+
+
+class TaskClaimed(Event, frozen=True, kw_only=True):
+    """The agent works on the attempt, and has for a second."""
+
+    TYPE = "task.claimed"
+    attempt: int
+
+
+class AttemptExpired(Event, frozen=True, kw_only=True):
+    """The attempt is proven dead, or its handler failed and is to be repeated; the next one may start at `retry_at`."""
+
+    TYPE = "task.attempt_expired"
+    attempt: int
+    reason: str
+    code: str
+    message: str
+    retry_at: datetime
+
+
+class CancelRequested(Event, frozen=True, kw_only=True):
+    """Somebody wants the running task to stop. Intent: tell the agent."""
+
+    TYPE = "task.cancel_requested"
+
+
+class TaskSucceeded(Event, frozen=True, kw_only=True):
+    """The first and only end: with a result."""
+
+    TYPE = "task.succeeded"
+    attempt: int
+    result: PayloadReference
+    claimed_at: datetime | None = None
+
+
+class TaskFailed(Event, frozen=True, kw_only=True):
+    """The first and only end: the handler's error, a time limit, no such command."""
+
+    TYPE = "task.failed"
+    attempt: int
+    code: str
+    message: str
+    error_details: PayloadReference | None = None
+    claimed_at: datetime | None = None
+
+
+class TaskCancelled(Event, frozen=True, kw_only=True):
+    """The first and only end: on request."""
+
+    TYPE = "task.cancelled"
+
+
+class TaskDead(Event, frozen=True, kw_only=True):
+    """The first and only end: lost, and no repetition left."""
+
+    TYPE = "task.dead"
+    code: str
+    message: str
+
+
+class ResultLate(Event, frozen=True, kw_only=True):
+    """An attempt that had ended already answered after all. Changes nothing; recorded once per attempt."""
+
+    TYPE = "task.result_late"
+    attempt: int
+
+
+class ResultQuarantined(Event, frozen=True, kw_only=True):
+    """The agent put something in place of a result that cannot be one. Recorded once per attempt."""
+
+    TYPE = "task.result_quarantined"
+    attempt: int
+    reason: str
+
+
+# --- repository/<name>, access/<key id>, settings/main --------------------------------------------------------------
+
+
+class RepositoryAdded(Event, frozen=True, kw_only=True):
+    """A repository got a name."""
+
+    TYPE = "repository.added"
+    url: str
+    branch: str | None = None
+
+
+class RepositoryRemoved(Event, frozen=True, kw_only=True):
+    """The name is free again."""
+
+    TYPE = "repository.removed"
+
+
+class KeyIssued(Event, frozen=True, kw_only=True):
+    """A key was made. Its secret was shown once and is kept as a digest only."""
+
+    TYPE = "access.key_issued"
+    name: str
+    secret_sha256: str
+    reason: str
+    """`init` (the first), `recovery` (on the machine itself) or `request`."""
+
+
+class KeyRevoked(Event, frozen=True, kw_only=True):
+    """The key opens nothing any more."""
+
+    TYPE = "access.key_revoked"
+
+
+class SettingChanged(Event, frozen=True, kw_only=True):
+    """A setting differs from the configuration from here on."""
+
+    TYPE = "settings.changed"
+    name: str
+    value: str | int | float | bool

@@ -1,0 +1,72 @@
+"""What a deployment should be, and what a release of it is."""
+
+from enum import StrEnum
+
+import msgspec
+
+PATH_LIMIT_CHARACTERS = 512
+DOMAIN_LIMIT_CHARACTERS = 253
+
+
+class RuntimeChoice(StrEnum):
+    """Where a deployment asks to run."""
+
+    AUTO = "auto"
+    DOCKER = "docker"
+    PROCESS = "process"
+    MEMORY = "memory"
+    """Runs nothing; for tests and simulations."""
+
+
+class DeploymentSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the deployer asked for. What is left out here, the agent's manifest or the defaults decide."""
+
+    agent: str
+    repository: str
+    """http(s)://, file:// or an absolute path; never with credentials."""
+    branch: str | None = None
+    runtime: RuntimeChoice = RuntimeChoice.AUTO
+    image: str | None = None
+    access: str | None = None
+    """`public`, `authenticated`, or a permission."""
+    concurrency: int | None = None
+    time_limit_seconds: float | None = None
+
+
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How often an attempt is repeated."""
+
+    lost: int = 3
+    """Times after an attempt was lost with its instance."""
+    failed: int = 0
+    """Times after the handler's own error."""
+    backoff_seconds: float = 1.0
+    """Before the first repetition; doubles each time, up to five minutes."""
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One version of a deployment: the spec joined with the manifest of one commit."""
+
+    commit: str
+    image: str = ""
+    """The reference asked for; empty = the runtime's own agent base image."""
+    access: str = "authenticated"
+    concurrency: int = 4
+    time_limit_seconds: float = 300.0
+    retries: RetryPolicy = RetryPolicy()
+    memory_bytes: int = 512 * 1024 * 1024
+    cpus: float = 1.0
+    pids: int = 256
+    has_network: bool = True
+    command: tuple[str, ...] = ("python3", "-m", "agentcore")
+    warnings: tuple[str, ...] = ()
+    """What the manifest says that nobody understood."""
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a step ended as it did, recorded before what it speaks of is removed."""
+
+    exit_code: int | None = None
+    is_out_of_memory: bool | None = None
+    log_tail: str = ""
+    """The last lines of output, at most 4 KiB."""
