@@ -1,0 +1,202 @@
+"""Find agents in checkouts, and copy each into the folder that one release runs from."""
+
+import errno
+import json
+import os
+import re
+import shutil
+import stat
+import tempfile
+
+from ploinky.adapters.durable_folders import sync_file_system
+from ploinky.domain.errors import SourceInvalid, StorageFull
+from ploinky.ports.sources import AgentFolder
+
+MANIFEST_BYTES = 262_144
+NAME_CHARACTERS = 200
+FILES = 100_000
+CONTENT_BYTES = 1_073_741_824
+CHUNK_BYTES = 1_048_576
+
+_MANIFEST = "manifest.json"
+_RELEASE = re.compile(r"[0-9A-Za-z_-]{1,64}/[0-9]{1,10}")
+_TEMPORARY = ".tmp-"
+
+
+class FileAgentFolders:
+    """The `AgentFolders` port over the file system; releases are `{releases}/{deploymentId}/{number}`."""
+
+    def __init__(self, releases_directory: str | os.PathLike[str]) -> None:
+        self._releases = os.path.abspath(releases_directory)
+
+    def find(self, checkout: str, agent: str) -> AgentFolder:
+        folder = _folder(checkout, agent)
+        root_manifest = _manifest(checkout)
+        if _name_in(root_manifest) == agent or not os.path.isdir(folder):
+            return AgentFolder(checkout, root_manifest)
+        return AgentFolder(folder, _manifest(folder))
+
+    def prepare(self, source: str, release: str) -> str:
+        target = self._path(release)
+        if os.path.isdir(target):  # renamed into place whole, so its existence is the proof
+            return target
+        parent = os.path.dirname(target)
+        os.makedirs(parent, exist_ok=True)
+        _remove_leftovers(parent, os.path.basename(target))
+        aside = tempfile.mkdtemp(prefix=f"{_TEMPORARY}{os.path.basename(target)}-", dir=parent)
+        try:
+            _Copy(source, aside).run()
+            os.makedirs(os.path.join(aside, ".ploinky", "queue"), exist_ok=True)
+            sync_file_system(aside)
+            os.rename(aside, target)
+        except OSError as error:
+            _remove(aside)
+            if os.path.isdir(target):
+                return target  # somebody else was faster
+            raise _translated(error, source) from error
+        except BaseException:
+            _remove(aside)
+            raise
+        return target
+
+    def discard(self, release: str) -> None:
+        target = self._path(release)
+        _remove(target)
+        try:
+            os.rmdir(os.path.dirname(target))
+        except OSError:
+            return  # other releases of the deployment are there, or nothing ever was
+
+    def _path(self, release: str) -> str:
+        if not _RELEASE.fullmatch(release):
+            raise SourceInvalid(f"{release[:100]!r} is no release", hint="It looks like {deploymentId}/{number}.")
+        return os.path.join(self._releases, *release.split("/"))
+
+
+class _Copy:
+    """Copy one tree into an empty folder: files with their executable bit, links as links, nothing else."""
+
+    def __init__(self, source: str, target: str) -> None:
+        self._source = source
+        self._target = target
+        self._files = 0
+        self._bytes = 0
+
+    def run(self) -> None:
+        os.chmod(self._target, 0o755)  # noqa: S103 - the user inside a container reads it
+        folders = [""]
+        while folders:
+            folder = folders.pop()
+            with os.scandir(os.path.join(self._source, folder)) as entries:
+                for entry in entries:
+                    path = os.path.join(folder, entry.name)
+                    # A queue that a running agent left there is another instance's.
+                    if entry.name == ".git" or path == ".ploinky":
+                        continue
+                    if self._place(entry, path):
+                        folders.append(path)
+
+    def _place(self, entry: "os.DirEntry[str]", path: str) -> bool:
+        """Copy one entry and return whether it is a folder, to be gone into."""
+        self._files += 1
+        if self._files > FILES:
+            raise SourceInvalid(f"The agent's folder has more than {FILES} files")
+        target = os.path.join(self._target, path)
+        if entry.is_symlink():
+            self._link(entry.path, path)
+            return False
+        if entry.is_dir(follow_symlinks=False):
+            os.mkdir(target)
+            os.chmod(target, 0o755)  # noqa: S103 - independent of the umask, as above
+            return True
+        self._file(entry.path, path)
+        return False
+
+    def _link(self, source: str, path: str) -> None:
+        link = os.readlink(source)
+        root = os.path.realpath(self._source)
+        reached = os.path.realpath(source)
+        if link.startswith("/") or (reached != root and not reached.startswith(root + "/")):
+            hint = "Keep what an agent needs inside its own folder."
+            raise SourceInvalid(f"{path} is a link that leaves the agent's folder", hint=hint)
+        os.symlink(link, os.path.join(self._target, path))
+
+    def _file(self, source: str, path: str) -> None:
+        # Not blocking: opening a pipe that somebody put there would wait for a writer.
+        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb", buffering=0) as reader:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise SourceInvalid(f"{path} is neither a file nor a folder nor a link")
+            with open(os.path.join(self._target, path), "xb") as writer:
+                while chunk := reader.read(CHUNK_BYTES):
+                    self._bytes += len(chunk)
+                    if self._bytes > CONTENT_BYTES:
+                        raise SourceInvalid(f"The agent's folder has more than {CONTENT_BYTES} bytes")
+                    writer.write(chunk)
+                os.fchmod(writer.fileno(), 0o755 if status.st_mode & 0o111 else 0o644)
+
+
+def _folder(checkout: str, agent: str) -> str:
+    parts = agent.split("/")
+    is_acceptable = 0 < len(agent) <= NAME_CHARACTERS and all(
+        part not in {"", ".", ".."} and part.lower() != ".git" and part.isprintable() for part in parts
+    )
+    if not is_acceptable:
+        raise SourceInvalid(f"{agent[:100]!r} is no agent's name", hint="It is the name of a folder in the repository.")
+    for count in range(1, len(parts) + 1):
+        if os.path.islink(os.path.join(checkout, *parts[:count])):
+            raise SourceInvalid(f"The agent's folder {agent!r} is a link", hint="Name the folder itself.")
+    return os.path.join(checkout, agent)
+
+
+def _manifest(folder: str) -> bytes | None:
+    path = os.path.join(folder, _MANIFEST)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SourceInvalid(f"{_MANIFEST} cannot be read ({error.strerror})", hint="Is it a link?") from error
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise SourceInvalid(f"{_MANIFEST} is no file")
+        content = file.read(MANIFEST_BYTES + 1)
+    if len(content) > MANIFEST_BYTES:
+        raise SourceInvalid(f"{_MANIFEST} has more than {MANIFEST_BYTES} bytes")
+    return content
+
+
+def _name_in(manifest: bytes | None) -> object:
+    """Read the name only; what else is wrong with it is said where the manifest is used."""
+    try:
+        content = json.loads(manifest) if manifest else None
+    except (ValueError, RecursionError):
+        return None
+    return content.get("name") if isinstance(content, dict) else None
+
+
+def _remove_leftovers(parent: str, number: str) -> None:
+    """Remove half a copy from before a crash. A release is prepared by one thread at a time."""
+    for name in os.listdir(parent):
+        if name.startswith(f"{_TEMPORARY}{number}-"):
+            _remove(os.path.join(parent, name))
+
+
+def _remove(path: str) -> None:
+    """Remove a folder, read-only folders in it included. Nothing there is fine."""
+    if not os.path.lexists(path):
+        return
+    os.chmod(path, 0o700)
+    for folder, folders, _ in os.walk(path):
+        for name in folders:
+            inner = os.path.join(folder, name)
+            if not os.path.islink(inner):
+                os.chmod(inner, 0o700)
+    shutil.rmtree(path)
+
+
+def _translated(error: OSError, source: str) -> Exception:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return StorageFull()
+    return SourceInvalid(f"{source} cannot be copied ({error.strerror})", hint="Can the server's user read all of it?")

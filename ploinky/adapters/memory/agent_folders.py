@@ -1,0 +1,63 @@
+"""Agents' folders in memory, over the trees of `MemorySources`."""
+
+import json
+
+from ploinky.adapters.memory.sources import Tree
+from ploinky.domain.errors import SourceInvalid
+from ploinky.ports.sources import AgentFolder
+
+
+class MemoryAgentFolders:
+    """The `AgentFolders` port in memory: a folder is the paths that start with its name."""
+
+    def __init__(self, trees: dict[str, Tree]) -> None:
+        self._trees = trees
+        """Give it `MemorySources.trees`; prepared releases are put there too."""
+
+    def find(self, checkout: str, agent: str) -> AgentFolder:
+        parts = agent.split("/")
+        if not agent or any(part in {"", ".", "..", ".git"} for part in parts):
+            raise SourceInvalid(f"{agent[:100]!r} is no agent's name", hint="It is the name of a folder.")
+        root, tree = self._split(checkout)
+        manifest = tree.get(f"{root}manifest.json")
+        is_folder = any(path.startswith(f"{root}{agent}/") for path in tree)
+        if _name_in(manifest) == agent or not is_folder:
+            return AgentFolder(checkout, manifest)
+        return AgentFolder(f"{checkout}/{agent}", tree.get(f"{root}{agent}/manifest.json"))
+
+    def prepare(self, source: str, release: str) -> str:
+        target = self._path(release)
+        if target not in self._trees:
+            prefix, tree = self._split(source)
+            self._trees[target] = {
+                path.removeprefix(prefix): content
+                for path, content in tree.items()
+                if path.startswith(prefix) and ".git" not in path.split("/")
+            }
+        return target
+
+    def discard(self, release: str) -> None:
+        self._trees.pop(self._path(release), None)
+
+    def _path(self, release: str) -> str:
+        deployment, _, number = release.partition("/")
+        if not deployment or deployment.startswith(".") or not number.isdecimal():
+            raise SourceInvalid(f"{release[:100]!r} is no release", hint="It looks like {deploymentId}/{number}.")
+        return f"/memory/releases/{release}"
+
+    def _split(self, directory: str) -> tuple[str, Tree]:
+        """Find the tree a directory is in, and the prefix of its paths there."""
+        for root, tree in self._trees.items():
+            if directory == root:
+                return "", tree
+            if directory.startswith(f"{root}/"):
+                return f"{directory.removeprefix(f'{root}/')}/", tree
+        raise SourceInvalid(f"There is no checkout {directory}")
+
+
+def _name_in(manifest: bytes | None) -> object:
+    try:
+        content = json.loads(manifest) if manifest else None
+    except ValueError:
+        return None
+    return content.get("name") if isinstance(content, dict) else None
