@@ -1,0 +1,215 @@
+"""Instances as hardened containers of a Docker engine."""
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from ploinky.adapters.docker_runtime_client import CALL_TIMEOUT_SECONDS, SILENCE_TIMEOUT_SECONDS, Connections
+from ploinky.adapters.docker_runtime_container import container_config, observe_inspected, observe_listed
+from ploinky.adapters.docker_runtime_errors import (
+    CONFLICT,
+    NOT_FOUND,
+    advice_for,
+    reason_of,
+    status_of,
+    translate,
+    translated,
+)
+from ploinky.adapters.docker_runtime_events import hints
+from ploinky.adapters.docker_runtime_images import DEFAULT_IMAGE, Images
+from ploinky.domain.errors import PloinkyError, RuntimeRefused
+from ploinky.ports.runtime import (
+    LABEL_JOURNAL,
+    LABEL_SPEC_DIGEST,
+    Availability,
+    Image,
+    InstanceSpec,
+    Observation,
+    ObservedState,
+    Progress,
+)
+
+CHECK_TIMEOUT_SECONDS = 2.0
+"""For each of the two calls of a check."""
+NAME_WAIT_SECONDS = 10.0
+NAME_POLL_SECONDS = 0.05
+MAX_LOG_BYTES = 1024 * 1024
+MAX_LOG_LINES = 100_000
+
+
+class DockerRuntime:
+    """Runs each instance as one container, made once, started once, never restarted in place.
+
+    A container of the same name without our journal label does not exist for us: it is never shown nor touched.
+    """
+
+    kind = "docker"
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        default_image: str = DEFAULT_IMAGE,
+        timeout_seconds: float = CALL_TIMEOUT_SECONDS,
+        silence_seconds: float = SILENCE_TIMEOUT_SECONDS,
+    ) -> None:
+        """Take where the engine listens (default: DOCKER_HOST, or the usual socket); nothing is opened yet."""
+        self._connections = Connections(base_url, timeout_seconds, silence_seconds)
+        self._images = Images(self._connections.client, default_image)
+
+    def check(self) -> Availability:
+        try:
+            client = self._connections.short_lived(CHECK_TIMEOUT_SECONDS)
+            try:
+                answer = client.version()
+            finally:
+                client.close()
+            return Availability(is_usable=True, version=f"Docker {answer['Version']}", reason="")
+        except Exception as error:  # noqa: BLE001 - whatever hinders it is the answer
+            reason = f"no container engine answers ({reason_of(error)}). {advice_for(error)}"
+            return Availability(is_usable=False, version="", reason=reason)
+
+    def resolve_image(self, reference: str, progress: Progress) -> Image:
+        return self._images.resolve(reference, progress)
+
+    def build_base_image(self, progress: Progress) -> Image:
+        """Build the agent base image from this machine's Debian packages. Idempotent: it is built anew.
+
+        **Raises** `ImageUnavailable` with what is missing.
+        """
+        return self._images.build_base(progress)
+
+    def create(self, spec: InstanceSpec) -> str:
+        client = self._connections.client()
+        deadline = time.monotonic() + NAME_WAIT_SECONDS
+        while True:
+            try:
+                created = client.create_container_from_config(container_config(spec), spec.name)
+                return str(created["Id"])
+            except Exception as error:
+                if status_of(error) != CONFLICT:
+                    raise translate(f"create {spec.name}", error) from error
+            found = self._look(spec.name)
+            if found is not None:
+                return _adopt(spec, found)
+            # The engine reserves a name before it shows the container, and frees it after hiding it.
+            if time.monotonic() > deadline:
+                raise RuntimeUnavailable(f"the name {spec.name} stays reserved", hint="Look at the engine's own log.")
+            time.sleep(NAME_POLL_SECONDS)
+
+    def start(self, name: str) -> None:
+        found = self.inspect(name)
+        if found is None:
+            raise RuntimeRefused(f"{name} does not exist, so it cannot be started")
+        if found.state in {ObservedState.RUNNING, ObservedState.PAUSED}:
+            return
+        if found.state is not ObservedState.CREATED:
+            raise RuntimeRefused(f"{name} has ended and is never started again")
+        try:
+            self._connections.client().start(found.engine_id)
+        except Exception as error:
+            # No answer is no outcome, and an error may come late: only what is there now counts.
+            now = self.inspect(name)
+            if now is None or now.state in {ObservedState.CREATED, ObservedState.UNKNOWN}:
+                raise _as_ours(f"start {name}", error) from error
+
+    def stop(self, name: str, grace_seconds: float) -> Observation | None:
+        found = self.inspect(name)
+        if found is None or found.state in {ObservedState.EXITED, ObservedState.CREATED}:
+            return found
+        client = self._connections.client()
+        try:
+            client.stop(found.engine_id, timeout=max(0, math.ceil(grace_seconds)))
+        except Exception as error:
+            if status_of(error) != NOT_FOUND:
+                raise translate(f"stop {name}", error) from error
+        return self.inspect(name)
+
+    def remove(self, name: str) -> None:
+        found = self.inspect(name)
+        if found is None:
+            return
+        client = self._connections.client()
+        try:
+            client.remove_container(found.engine_id, v=True, force=True)
+        except Exception as error:
+            if status_of(error) == CONFLICT:
+                self._await_removal(client, found)  # somebody else's removal is going on
+            elif status_of(error) != NOT_FOUND:
+                raise translate(f"remove {name}", error) from error
+
+    def inspect(self, name: str) -> Observation | None:
+        found = self._look(name)
+        return found if found is not None and LABEL_JOURNAL in found.labels else None
+
+    def list(self, journal_id: str) -> list[Observation]:
+        client = self._connections.client()
+        with translated("list containers"):
+            answer = client.containers(all=True, filters={"label": f"{LABEL_JOURNAL}={journal_id}"})
+        found = []
+        for listed in observe_listed(answer):
+            if listed.labels.get(LABEL_JOURNAL) != journal_id:
+                continue
+            # Only an inspect tells how it ended.
+            look = self.inspect(listed.name) if listed.state is ObservedState.EXITED else listed
+            if look is not None:
+                found.append(look)
+        return found
+
+    def logs(self, name: str, tail_lines: int) -> bytes:
+        found = self.inspect(name)
+        if found is None or tail_lines <= 0:
+            return b""
+        client = self._connections.client()
+        newest = b""
+        with translated(f"read the logs of {name}"):
+            try:
+                lines = client.logs(found.engine_id, stream=True, follow=False, tail=min(tail_lines, MAX_LOG_LINES))
+                for piece in lines:
+                    newest = (newest + piece)[-MAX_LOG_BYTES:]
+            except Exception as error:
+                if status_of(error) != NOT_FOUND:
+                    raise
+        return newest
+
+    def events(self, journal_id: str) -> Iterator[str]:
+        return hints(self._connections, journal_id)
+
+    def close(self) -> None:
+        self._connections.close()
+
+    def _look(self, name: str) -> Observation | None:
+        """Look at whatever has this name, also what is not ours."""
+        client = self._connections.client()
+        try:
+            answer = client.inspect_container(name)
+        except Exception as error:
+            if status_of(error) == NOT_FOUND:
+                return None
+            raise translate(f"inspect {name}", error) from error
+        found = observe_inspected(answer)
+        return found if found.name == name else None  # the engine also finds by the beginning of an id
+
+    def _await_removal(self, client: Any, found: Observation) -> None:
+        try:
+            client.wait(found.engine_id, timeout=CALL_TIMEOUT_SECONDS, condition="removed")
+        except Exception as error:
+            if status_of(error) != NOT_FOUND:
+                raise translate(f"remove {found.name}", error) from error
+
+
+def _as_ours(action: str, error: Exception) -> PloinkyError:
+    return error if isinstance(error, PloinkyError) else translate(action, error)
+
+
+def _adopt(spec: InstanceSpec, found: Observation) -> str:
+    """Return the id of the container that has the name already, if it was made from the same specification."""
+    if LABEL_JOURNAL not in found.labels:
+        raise RuntimeRefused(
+            f"the name {spec.name} is taken by a container that is not ours",
+            hint=f"See `docker inspect {spec.name}`; rename or remove it.",
+        )
+    if found.labels.get(LABEL_SPEC_DIGEST) != spec.labels.get(LABEL_SPEC_DIGEST):
+        raise RuntimeRefused(f"{spec.name} exists with another specification", engine_id=found.engine_id)
+    return found.engine_id

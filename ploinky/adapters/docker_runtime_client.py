@@ -1,0 +1,89 @@
+"""Connections to the engine: made on first use, bounded in time, given up together."""
+
+import threading
+from typing import Any
+
+from docker import APIClient
+from docker.utils import kwargs_from_env
+
+from ploinky.adapters.docker_runtime_errors import translated
+from ploinky.domain.errors import RuntimeUnavailable
+
+CALL_TIMEOUT_SECONDS = 30.0
+SILENCE_TIMEOUT_SECONDS = 120.0
+"""How long a pull or an import may say nothing."""
+MAX_CONNECTIONS = 32
+
+
+class _BoundedClient(APIClient):  # type: ignore[misc]  # the library is not typed
+    """Bounds also the calls for which the library knows no time-out: pulls and imports."""
+
+    silence_seconds = SILENCE_TIMEOUT_SECONDS
+
+    def _set_request_timeout(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        if kwargs.get("timeout", 0) is None:
+            kwargs["timeout"] = self.silence_seconds
+        kwargs.setdefault("timeout", self.timeout)
+        return kwargs
+
+
+class Connections:
+    """One client for calls, shared by threads, and one more for each stream of events."""
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        timeout_seconds: float = CALL_TIMEOUT_SECONDS,
+        silence_seconds: float = SILENCE_TIMEOUT_SECONDS,
+    ) -> None:
+        """Take where the engine listens; by default what DOCKER_HOST says, or the usual socket."""
+        self._arguments: dict[str, Any] = {"base_url": base_url} if base_url else kwargs_from_env()
+        self._timeout_seconds = timeout_seconds
+        self._silence_seconds = silence_seconds
+        self._lock = threading.Lock()
+        self._client: Any = None
+        self._streams: set[Any] = set()
+        self._is_closed = threading.Event()
+
+    def is_closed(self) -> bool:
+        return self._is_closed.is_set()
+
+    def client(self) -> Any:
+        """Return the client for calls. **Raises** `RuntimeUnavailable` when the engine does not answer."""
+        with self._lock:
+            if self.is_closed():
+                raise RuntimeUnavailable("the connection to the container engine is closed", hint="")
+            if self._client is None:
+                with translated("reach the container engine"):
+                    client = _BoundedClient(**self._arguments, version="auto", **self._bounds(self._timeout_seconds))
+                client.silence_seconds = self._silence_seconds
+                self._client = client
+            return self._client
+
+    def short_lived(self, timeout_seconds: float) -> Any:
+        """Return a client of its own, which the caller closes. Raises what the library raises."""
+        return APIClient(**self._arguments, version="auto", **self._bounds(timeout_seconds))
+
+    def add_stream(self, stream: Any) -> None:
+        """Remember an open stream, to end it with `close`."""
+        with self._lock:
+            self._streams.add(stream)
+            is_late = self.is_closed()
+        if is_late:
+            stream.close()
+
+    def remove_stream(self, stream: Any) -> None:
+        with self._lock:
+            self._streams.discard(stream)
+
+    def close(self) -> None:
+        with self._lock:
+            self._is_closed.set()
+            streams, client, self._client = list(self._streams), self._client, None
+        for stream in streams:
+            stream.close()
+        if client is not None:
+            client.close()
+
+    def _bounds(self, timeout_seconds: float) -> dict[str, Any]:
+        return {"timeout": timeout_seconds, "max_pool_size": MAX_CONNECTIONS}

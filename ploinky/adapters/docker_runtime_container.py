@@ -1,0 +1,161 @@
+"""What a container is made of, and what the engine says of one."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from ploinky.domain.errors import RuntimeUnavailable
+from ploinky.ports.runtime import InstanceSpec, Observation, ObservedState
+
+AGENT_DIRECTORY = "/agent"
+AGENTCORE_DIRECTORY = "/agentCore"
+QUEUE_DIRECTORY = "/agent/.ploinky/queue"
+READ_ONLY_IN_QUEUE = ("tasks", "cancel")
+
+TEMPORARY_BYTES = 64 * 1024 * 1024
+MAX_OPEN_FILES = 4096
+LOG_FILE_SIZE = "10m"
+LOG_FILES = 2
+
+_STATES = {
+    "created": ObservedState.CREATED,
+    "running": ObservedState.RUNNING,
+    "restarting": ObservedState.RUNNING,
+    "paused": ObservedState.PAUSED,
+    "exited": ObservedState.EXITED,
+    "dead": ObservedState.EXITED,
+}
+
+
+def container_config(spec: InstanceSpec) -> dict[str, Any]:
+    """Describe the container of an instance. **Source**: Engine API 1.41, `POST /containers/create`."""
+    user = f"{os.getuid()}:{os.getgid()}" if spec.user_id is None else f"{spec.user_id}:{spec.user_id}"
+    environment = {
+        **spec.environment,
+        "AGENT_DIR": AGENT_DIRECTORY,
+        "PLOINKY_QUEUE_DIR": QUEUE_DIRECTORY,
+        "PYTHONPATH": AGENTCORE_DIRECTORY,
+    }
+    return {
+        "Image": spec.image,
+        # As entrypoint, so that one of the image's own does not swallow it.
+        "Entrypoint": list(spec.command),
+        "Cmd": [],
+        "Env": [f"{name}={value}" for name, value in environment.items()],
+        "User": user,
+        "WorkingDir": AGENT_DIRECTORY,
+        "Labels": dict(spec.labels),
+        "StopSignal": "SIGTERM",
+        "Healthcheck": {"Test": ["NONE"]},
+        "HostConfig": _host_config(spec),
+    }
+
+
+def _host_config(spec: InstanceSpec) -> dict[str, Any]:
+    return {
+        "CapDrop": ["ALL"],
+        "SecurityOpt": ["no-new-privileges:true"],
+        "Privileged": False,
+        "ReadonlyRootfs": True,
+        "Tmpfs": {"/tmp": f"size={TEMPORARY_BYTES},mode=1777"},  # noqa: S108 - inside the container, its own
+        "Init": True,
+        "IpcMode": "private",
+        "NetworkMode": "bridge" if spec.has_network else "none",
+        "PublishAllPorts": False,
+        "RestartPolicy": {"Name": "no"},
+        "Memory": spec.memory_bytes,
+        "MemorySwap": spec.memory_bytes,  # equal: no swap on top
+        "NanoCpus": int(spec.cpus * 1_000_000_000),
+        "PidsLimit": spec.pids,
+        "Ulimits": [
+            {"Name": "nofile", "Soft": MAX_OPEN_FILES, "Hard": MAX_OPEN_FILES},
+            {"Name": "core", "Soft": 0, "Hard": 0},
+        ],
+        "LogConfig": {"Type": "json-file", "Config": {"max-size": LOG_FILE_SIZE, "max-file": str(LOG_FILES)}},
+        "Mounts": [
+            _bind(spec.code_directory, AGENT_DIRECTORY),
+            _bind(spec.agentcore_directory, AGENTCORE_DIRECTORY, is_read_only=True),
+            _bind(spec.queue_directory, QUEUE_DIRECTORY),
+            *(
+                _bind(f"{spec.queue_directory}/{name}", f"{QUEUE_DIRECTORY}/{name}", is_read_only=True)
+                for name in READ_ONLY_IN_QUEUE
+            ),
+        ],
+    }
+
+
+def _bind(source: str, target: str, *, is_read_only: bool = False) -> dict[str, Any]:
+    return {"Type": "bind", "Source": source, "Target": target, "ReadOnly": is_read_only}
+
+
+class _State(msgspec.Struct, rename="pascal"):
+    status: str
+    exit_code: int = 0
+    oom_killed: bool | None = msgspec.field(default=None, name="OOMKilled")
+
+
+class _Config(msgspec.Struct, rename="pascal"):
+    labels: dict[str, str] | None = None
+
+
+class _Inspected(msgspec.Struct, rename="pascal"):
+    id: str
+    name: str
+    state: _State
+    config: _Config
+
+
+class _Listed(msgspec.Struct, rename="pascal"):
+    id: str
+    names: list[str]
+    state: str
+    labels: dict[str, str] | None = None
+
+
+def observe_inspected(answer: object) -> Observation:
+    """Read the answer to an inspect. **Raises** `RuntimeUnavailable` when it is none."""
+    try:
+        found = msgspec.convert(answer, _Inspected)
+    except msgspec.ValidationError as error:
+        raise _not_understood(error) from error
+    state = _STATES.get(found.state.status, ObservedState.UNKNOWN)
+    is_over = state is ObservedState.EXITED
+    return Observation(
+        name=found.name.removeprefix("/"),
+        engine_id=found.id,
+        state=state,
+        labels=_labels(found.config.labels),
+        exit_code=found.state.exit_code if is_over else None,
+        is_out_of_memory=found.state.oom_killed if is_over else None,
+    )
+
+
+def observe_listed(answer: object) -> list[Observation]:
+    """Read the answer to a list; it knows no exit codes. **Raises** `RuntimeUnavailable` when it is none."""
+    try:
+        containers = msgspec.convert(answer, list[_Listed])
+    except msgspec.ValidationError as error:
+        raise _not_understood(error) from error
+    return [
+        Observation(
+            name=found.names[0].removeprefix("/") if found.names else "",
+            engine_id=found.id,
+            state=_STATES.get(found.state, ObservedState.UNKNOWN),
+            labels=_labels(found.labels),
+        )
+        for found in containers
+    ]
+
+
+def _labels(labels: Mapping[str, str] | None) -> dict[str, str]:
+    return dict(labels or {})
+
+
+def _not_understood(error: msgspec.ValidationError) -> RuntimeUnavailable:
+    return RuntimeUnavailable(
+        "the container engine answers something unexpected",
+        hint="Docker 20.10 or later is needed.",
+        reason=str(error),
+    )

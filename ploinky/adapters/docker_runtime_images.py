@@ -1,0 +1,116 @@
+"""Get images: those the engine has, those it can pull, and the agent base image, which can also be built."""
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from docker import errors as engine
+from docker.utils import parse_repository_tag
+
+from ploinky.adapters.debian_image import BASE_REFERENCE, build_base, why_not_buildable
+from ploinky.adapters.docker_runtime_errors import reason_of, translated
+from ploinky.domain.errors import ImageUnavailable, RuntimeUnavailable
+from ploinky.ports.runtime import Image, Progress
+
+DEFAULT_IMAGE = "python:3-slim"
+MAX_LAYERS = 1000
+
+_REFERENCE_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}")
+_LAYER_DONE = {"Pull complete", "Already exists"}
+
+
+class Images:
+    """The engine's images, as an agent needs them."""
+
+    def __init__(self, client: Callable[[], Any], default_image: str) -> None:
+        self._client = client
+        self._default_image = default_image
+        self._building = threading.Lock()
+
+    def resolve(self, reference: str, progress: Progress) -> Image:
+        """Return an image, by pulling it if the engine does not have it; empty stands for the agent base image."""
+        if not reference:
+            return self._resolve_base(progress)
+        if not _REFERENCE_PATTERN.fullmatch(reference):
+            raise ImageUnavailable(f"{reference[:100]!r} is not the name of an image", hint="Use name:tag.")
+        return self._local(reference) or self._pull(reference, progress)
+
+    def build_base(self, progress: Progress) -> Image:
+        with self._building:
+            reference = build_base(self._client(), progress)
+        return self._required(reference)
+
+    def _resolve_base(self, progress: Progress) -> Image:
+        found = self._local(BASE_REFERENCE) or self._local(self._default_image)
+        if found is not None:
+            return found
+        with self._building:
+            found = self._local(BASE_REFERENCE)  # another thread may have built it while this one waited
+            if found is not None:
+                return found
+            try:
+                return self._pull(self._default_image, progress)
+            except ImageUnavailable as error:
+                missing = why_not_buildable()
+                if missing:
+                    raise ImageUnavailable(
+                        f"there is no agent base image: {error.message}, and none can be built here: {missing}",
+                        hint=f"Pull {self._default_image} where a registry answers, or load it with `docker load`.",
+                    ) from error
+                progress(f"{error.message}; building {BASE_REFERENCE} from Debian packages instead")
+            reference = build_base(self._client(), progress)
+        return self._required(reference)
+
+    def _required(self, reference: str) -> Image:
+        found = self._local(reference)
+        if found is None:
+            raise ImageUnavailable(f"{reference} was made, but the engine does not have it", hint="Is its disk full?")
+        return found
+
+    def _local(self, reference: str) -> Image | None:
+        client = self._client()
+        try:
+            with translated(f"look for {reference}"):
+                answer = client.inspect_image(reference)
+        except ImageUnavailable:
+            return None
+        digest = answer.get("Id") if isinstance(answer, dict) else None
+        if not isinstance(digest, str):
+            raise RuntimeUnavailable("the container engine answers something unexpected about an image")
+        return Image(reference, digest)
+
+    def _pull(self, reference: str, progress: Progress) -> Image:
+        repository, tag = parse_repository_tag(reference)
+        client = self._client()
+        progress(f"pulling {reference}")
+        with translated(f"pull {reference}"):
+            try:
+                messages = client.pull(repository, tag or "latest", stream=True, decode=True)
+                for line in _progress_of(messages, reference):
+                    progress(line)
+            except engine.APIError as error:
+                raise _unavailable(reference, reason_of(error)) from error
+        return self._required(reference)
+
+
+def _progress_of(messages: Iterator[object], reference: str) -> Iterator[str]:
+    """Read what a pull says: a line whenever one more layer is known or done. **Raises** `ImageUnavailable`."""
+    layers: dict[str, bool] = {}
+    for message in messages:
+        if not isinstance(message, dict):
+            continue
+        if "error" in message:
+            raise _unavailable(reference, str(message["error"]))
+        layer, status = message.get("id"), message.get("status")
+        if not isinstance(layer, str) or status not in {"Pulling fs layer", *_LAYER_DONE} or len(layers) > MAX_LAYERS:
+            continue
+        layers[layer] = status in _LAYER_DONE
+        yield f"pulling {reference}: {sum(layers.values())} of {len(layers)} layers"
+
+
+def _unavailable(reference: str, reason: str) -> ImageUnavailable:
+    return ImageUnavailable(
+        f"{reference} cannot be pulled: {reason}",
+        hint="Check the name, and that this machine reaches its registry; or load the image with `docker load`.",
+    )

@@ -1,0 +1,171 @@
+"""One way to ask every runtime for the same behaviour: what an instance does, and how to wait for it."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from ploinky.adapters.memory.runtime import MemoryRuntime
+from ploinky.ports.runtime import (
+    LABEL_JOURNAL,
+    LABEL_SPEC_DIGEST,
+    InstanceSpec,
+    Observation,
+    ObservedState,
+    Runtime,
+)
+
+DEADLINE_SECONDS = 20.0
+NOBODY = 65534
+
+
+def eventually(condition: Callable[[], bool], what: str) -> None:
+    """Wait until a condition holds, or fail saying what was awaited."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, f"did not happen in time: {what}"
+        pause.wait(0.02)
+
+
+class Program(Protocol):
+    """What an instance does."""
+
+    source: str
+    """Python, where it is run."""
+
+    def pretend(self, runtime: MemoryRuntime, name: str) -> None:
+        """Let the memory runtime do the same."""
+
+
+class Exits:
+    """Prints a line and ends with a code."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+        self.source = f"import sys; print('bye', flush=True); sys.exit({code})"
+
+    def pretend(self, runtime: MemoryRuntime, name: str) -> None:
+        runtime.write_output(name, b"bye\n")
+        runtime.exit(name, self.code)
+
+
+class Sleeps:
+    """Prints a line, goes on until it is asked to end, and ends at once then."""
+
+    source = "import signal; signal.signal(15, lambda *_: exit(0)); print('up', flush=True); signal.pause()"
+
+    def pretend(self, runtime: MemoryRuntime, name: str) -> None:
+        runtime.write_output(name, b"up\n")
+
+
+class IgnoresTerm:
+    """Prints a line and does not end when asked to."""
+
+    source = "import signal; signal.signal(15, signal.SIG_IGN); print('up', flush=True)\nwhile True: signal.pause()"
+
+    def pretend(self, runtime: MemoryRuntime, name: str) -> None:
+        runtime.write_output(name, b"up\n")
+
+
+class Says:
+    """Runs what it is given, for looking around from inside."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    def pretend(self, runtime: MemoryRuntime, name: str) -> None:
+        return
+
+
+class Bench:
+    """A runtime, folders for its instances, and names that no other test uses."""
+
+    def __init__(self, runtime: Runtime, folder: Path, journal_id: str, image: str = "") -> None:
+        self.runtime = runtime
+        self.folder = folder
+        self.journal_id = journal_id
+        self.image = image
+        self.user_id = NOBODY if os.getuid() == 0 else None
+        self._programs: dict[str, Program] = {}
+        for name in ("code", "agentcore", "queue", "queue/tasks", "queue/cancel", "code/.ploinky/queue"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        for name in ("code", "queue"):
+            if self.user_id is not None:
+                os.chown(folder / name, self.user_id, self.user_id)
+
+    def name(self, word: str) -> str:
+        return f"ploinky-test-{self.journal_id}-{word}"
+
+    def spec(self, word: str, program: Program, **changes: object) -> InstanceSpec:
+        name = self.name(word)
+        self._programs[name] = program
+        fields = {
+            "name": name,
+            "labels": {
+                LABEL_JOURNAL: self.journal_id,
+                LABEL_SPEC_DIGEST: changes.pop("digest", "digest-1"),
+                "ploinky.instance": word,
+            },
+            "image": self.image,
+            "command": ("python3", "-c", program.source),
+            "environment": {"GREETING": "hello"},
+            "code_directory": str(self.folder / "code"),
+            "agentcore_directory": str(self.folder / "agentcore"),
+            "queue_directory": str(self.folder / "queue"),
+            "log_path": str(self.folder / f"{word}.log"),
+            "user_id": self.user_id,
+            "memory_bytes": 128 * 1024 * 1024,
+            "pids": 32,
+            "has_network": False,
+        }
+        return InstanceSpec(**{**fields, **changes})  # type: ignore[arg-type]  # a dictionary of mixed fields
+
+    def create(self, word: str, program: Program, **changes: object) -> str:
+        """Create an instance and return its name."""
+        spec = self.spec(word, program, **changes)
+        self.runtime.create(spec)
+        return spec.name
+
+    def run(self, word: str, program: Program, **changes: object) -> str:
+        """Create and start an instance; return its name once it has shown that it runs."""
+        spec = self.spec(word, program, **changes)
+        self.runtime.create(spec)
+        self.start(spec.name)
+        return spec.name
+
+    def start(self, name: str) -> None:
+        self.runtime.start(name)
+        if isinstance(self.runtime, MemoryRuntime):
+            self._programs[name].pretend(self.runtime, name)
+
+    def run_until_it_speaks(self, word: str, program: Program, **changes: object) -> str:
+        name = self.run(word, program, **changes)
+        eventually(lambda: bool(self.runtime.logs(name, 10)), f"{name} prints something")
+        return name
+
+    def output_of(self, word: str, source: str, **changes: object) -> str:
+        """Run Python inside an instance to its end and return what it printed."""
+        name = self.run(word, Says(source), **changes)
+        ended = self.await_exit(name)
+        output = self.runtime.logs(name, 1000).decode()
+        assert ended.exit_code == 0, output
+        return output
+
+    def look(self, name: str) -> Observation:
+        found = self.runtime.inspect(name)
+        assert found is not None, f"{name} does not exist"
+        return found
+
+    def state(self, name: str) -> ObservedState:
+        return self.look(name).state
+
+    def await_exit(self, name: str) -> Observation:
+        eventually(lambda: self.state(name) is ObservedState.EXITED, f"{name} ends")
+        return self.look(name)
+
+    def remove_all(self) -> None:
+        for found in self.runtime.list(self.journal_id):
+            self.runtime.remove(found.name)
