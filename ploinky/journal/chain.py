@@ -62,13 +62,16 @@ def record_hash(  # noqa: PLR0913, PLR0917 - every column is an argument; this i
 def verify(records: Iterable[Record], head: Head, after: Head = GENESIS) -> None:
     """Check that `records` lead from `after` to `head` without a gap or a change.
 
-    `after.epoch` is that of the last record before them. Where `after` is not the beginning, a stream may start at any
+    Ask for the head first, and end the records there: one above it is damage, too. `after.epoch` is that of the last
+    record before them. Where `after` is not the beginning, a stream may start at any
     version. Raises `JournalCorrupt` with the position and what is wrong there.
     """
     previous = after
     versions: dict[str, int] = {}
     last_at = 0
     for record in records:
+        if record.position > head.position:
+            raise _corrupt(record.position, f"it is above the head at {head.position}", "ABOVE_HEAD")
         _check_place(record, previous, versions, last_at, is_from_genesis=after.position == 0)
         _check_hash(record, previous.hash)
         versions[record.stream] = record.version

@@ -1,0 +1,196 @@
+"""All views together: one fold, one dump, one position."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from ploinky.domain.access import ACCESS, Key
+from ploinky.domain.deployment import DEPLOYMENT, Deployment, Desired
+from ploinky.domain.events import DeploymentRequested, DeploymentUpdated
+from ploinky.domain.indexes import DeploymentEntry, IdempotencyEntry, Indexes
+from ploinky.domain.instance import INSTANCE, Instance, Status
+from ploinky.domain.repository import REPOSITORY, Repository
+from ploinky.domain.routing import Route, RouteTable
+from ploinky.domain.settings import SETTINGS_DECIDER, SETTINGS_ID, Settings, SettingValue
+from ploinky.domain.task import TaskState
+from ploinky.journal.codec import Recorded
+from ploinky.views.due_times import DueTimes, deployment_due, instance_due, task_due
+from ploinky.views.intents import OpenIntents, deployment_intent, instance_intent
+from ploinky.views.rows import Row, RowsView
+from ploinky.views.tasks import TaskRow, TasksView
+
+
+class Views:
+    """Everything that is alive, as of `position`."""
+
+    def __init__(self) -> None:
+        """Start before the first event."""
+        self.position = 0
+        self.deployments = RowsView[Deployment](DEPLOYMENT, lambda state: state.is_gone)
+        self.instances = RowsView[Instance](INSTANCE, lambda state: state.status is Status.REMOVED)
+        self.tasks = TasksView()
+        self.repositories = RowsView[Repository](REPOSITORY, lambda state: not state.url)
+        self.access = RowsView[Key](ACCESS, lambda _: False)
+        self.settings = RowsView[Settings](SETTINGS_DECIDER, lambda _: False)
+        self.environments: dict[str, int] = {}
+        """By deployment, the position whose payload holds its environment."""
+        self.by_deployment: dict[str, dict[str, None]] = {}
+        """The instances of each deployment, oldest first."""
+        self.routes = RouteTable()
+        self.intents = OpenIntents()
+        self.due = DueTimes()
+        self._plain = {view.kind: view for view in (self.repositories, self.access, self.settings)}
+
+    def fold(self, batch: Sequence[Recorded]) -> None:
+        """Take committed events in, in order."""
+        for recorded in batch:
+            match recorded.kind:
+                case "task":
+                    self._fold_task(recorded)
+                case "deployment":
+                    self._fold_deployment(recorded)
+                case "instance":
+                    self._fold_instance(recorded)
+                case kind if kind in self._plain:
+                    self._plain[kind].apply(recorded)
+            self.position = recorded.position
+
+    def _fold_task(self, recorded: Recorded) -> None:
+        row = self.tasks.apply(recorded)
+        if row is not None:
+            self._note_task(recorded.subject_id, row)
+
+    def _fold_deployment(self, recorded: Recorded) -> None:
+        before = self.deployments.get(recorded.subject_id)
+        event = recorded.event
+        if isinstance(event, DeploymentRequested | DeploymentUpdated) and event.environment is not None:
+            self.environments[recorded.subject_id] = recorded.position
+        row = self.deployments.apply(recorded)
+        if row is None:
+            return
+        after = row.state
+        if after.is_gone:
+            self.environments.pop(recorded.subject_id, None)
+        if before is None or before.desired is not after.desired:
+            self.routes = self._route_table()
+        self._note_deployment(recorded.subject_id, row)
+
+    def _fold_instance(self, recorded: Recorded) -> None:
+        row = self.instances.apply(recorded)
+        if row is not None:
+            self._note_instance(recorded.subject_id, row)
+
+    def _note_task(self, task_id: str, row: TaskRow) -> None:
+        at = task_due(row.state, row.submitted_at)
+        if at is not None:
+            self.due.add(at, ("task", task_id))
+
+    def _note_deployment(self, deployment_id: str, row: Row[Deployment]) -> None:
+        self.intents.place("deployment", deployment_id, deployment_intent(row.state), row.changed_position)
+        at = deployment_due(row.state)
+        if at is not None:
+            self.due.add(at, ("deployment", deployment_id))
+
+    def _note_instance(self, instance_id: str, row: Row[Instance]) -> None:
+        state = row.state
+        self.intents.place("instance", instance_id, instance_intent(state), row.changed_position)
+        at = instance_due(state, row.created_at, row.changed_at)
+        if at is not None:
+            self.due.add(at, ("instance", instance_id))
+        if state.status is Status.REMOVED:
+            siblings = self.by_deployment.get(state.deployment_id, {})
+            siblings.pop(instance_id, None)
+            if not siblings:
+                self.by_deployment.pop(state.deployment_id, None)
+        else:
+            self.by_deployment.setdefault(state.deployment_id, {})[instance_id] = None
+
+    def instances_of(self, deployment_id: str) -> list[tuple[str, Instance]]:
+        """Return a deployment's instances that are not removed, oldest first. Orphans belong to the empty id."""
+        return [(key, self.instances.rows[key].state) for key in self.by_deployment.get(deployment_id, ())]
+
+    def find_deployment(self, domain: str, path: str) -> str | None:
+        """Return the id of the deployment that owns a route."""
+        found = self.routes.match(domain, path)
+        return found.deployment_id if found and found.route == Route(domain, path) else None
+
+    def setting(self, name: str) -> SettingValue | None:
+        """Return a setting's value, or None when the configuration decides."""
+        settings = self.settings.get(SETTINGS_ID)
+        return settings.values.get(name) if settings else None
+
+    def _route_table(self) -> RouteTable:
+        return RouteTable(
+            (Route(row.state.domain, row.state.path), deployment_id)
+            for deployment_id, row in self.deployments.items()
+            if row.state.desired is not Desired.REMOVED
+        )
+
+    def indexes(self) -> Indexes:
+        """Make the dispatcher's indexes anew from what is committed."""
+        indexes = Indexes()
+        for deployment_id, row in self.deployments.items():
+            indexes.deployments[deployment_id] = _entry(row.state)
+            if row.state.desired is not Desired.REMOVED:
+                indexes.routes[Route(row.state.domain, row.state.path)] = deployment_id
+        for instance_id, instance in self.instances.items():
+            state = instance.state
+            if state.deployment_id:
+                indexes.instances[instance_id] = state.deployment_id
+            entry = indexes.deployments.get(state.deployment_id)
+            takes = state.status is Status.RUNNING and state.is_ready and not state.is_stop_requested
+            if entry is not None and takes and not state.is_remove_requested:
+                entry.ready[instance_id] = state.generation
+        for task_id, task in self.tasks.open.items():
+            if task.state.state is TaskState.RUNNING:
+                indexes.occupy(task_id, task.state.instance_id)
+            else:
+                indexes.place_waiting(task_id, task.state.deployment_id)
+        for key, kept in self.tasks.idempotency.items():
+            indexes.idempotency[key] = IdempotencyEntry(kept.task_id, kept.request_digest, kept.submitted_at)
+        indexes.is_initialised = bool(self.access.rows)
+        return indexes
+
+    def dump(self) -> dict[str, Any]:
+        """Return what a snapshot keeps, and what two ways of getting here are compared by."""
+        return {
+            "deployments": self.deployments.dump(),
+            "instances": self.instances.dump(),
+            "tasks": self.tasks.dump(),
+            "repositories": self.repositories.dump(),
+            "access": self.access.dump(),
+            "settings": self.settings.dump(),
+            "environments": self.environments,
+            "intents": {f"{kind}/{key}": intent for (kind, key), intent in self.intents.by_stream.items()},
+        }
+
+    def load(self, raw: msgspec.Raw, position: int) -> None:
+        """Take a snapshot in, into fresh views."""
+        parts = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+        self.deployments.load(parts["deployments"])
+        self.instances.load(parts["instances"])
+        self.tasks.load(parts["tasks"])
+        self.repositories.load(parts["repositories"])
+        self.access.load(parts["access"])
+        self.settings.load(parts["settings"])
+        self.environments = msgspec.json.decode(parts["environments"], type=dict[str, int])
+        self.intents.load(parts["intents"])
+        for deployment_id, row in self.deployments.items():
+            self._note_deployment(deployment_id, row)
+        for instance_id, instance in self.instances.items():
+            self._note_instance(instance_id, instance)
+        for task_id, task in self.tasks.open.items():
+            self._note_task(task_id, task)
+        self.routes = self._route_table()
+        self.position = position
+
+
+def _entry(state: Deployment) -> DeploymentEntry:
+    entry = DeploymentEntry()
+    entry.is_wanted = state.desired is Desired.RUNNING
+    entry.last_generation = state.last_generation
+    entry.active_generation = state.active_generation
+    entry.release = state.active_release
+    entry.rollout = state.rollout.generation if state.rollout else 0
+    return entry
