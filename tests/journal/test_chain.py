@@ -140,6 +140,7 @@ CHANGES: dict[str, tuple[Change, str, int]] = {
     "earlier time": (with_second(at=1), "TIME_BACKWARDS", 2),
     "earlier epoch": (with_second(epoch=0), "EPOCH_BACKWARDS", 2),
     "end lost": (lambda records: records[:2], "RECORDS_MISSING", 3),
+    "more than the head": (lambda records: [*records, records[2]._replace(position=4)], "ABOVE_HEAD", 4),
     "end rewritten": (lambda records: rehashed([*records[:2], records[2]._replace(actor="key/x")]), "HEAD_HASH", 3),
 }
 
