@@ -71,11 +71,11 @@ class Parent:
 
     def _hear_signals(self) -> None:
         self._signals.read()
-        for attempt, failure in self._pool.reap():
-            self._end(attempt.name, failure, attempt.claimed_at_epoch)
+        self._bury_the_dead()
         if self._signals.is_told and self._drained_at == math.inf:
             self._drained_at = time.monotonic() + self._drain_seconds
             self._wake_at = 0.0
+            print(f"agentcore draining: {len(self._pool.running)} attempts running", flush=True)
 
     def _hear_news(self, watch: FolderWatch) -> None:
         news = watch.read()
@@ -139,8 +139,7 @@ class Parent:
     def _scan(self) -> None:
         """Read the folders: whatever a watch missed, folders made anew, attempts that did not fit before."""
         self._publish_leftovers()
-        for attempt, failure in self._pool.reap():
-            self._end(attempt.name, failure, attempt.claimed_at_epoch)
+        self._bury_the_dead()
         try:
             self._cancel(self._queue.list_cancellations())
             self._backlog.is_cut = False
@@ -218,6 +217,14 @@ class Parent:
     def _cancel_unclaimed(self, name: str) -> None:
         if self._claim(name):
             self._end(name, TaskFailure(CANCELLED, "the attempt was cancelled before it was started"), time.time())
+
+    def _bury_the_dead(self) -> None:
+        for attempt, failure in self._pool.reap():
+            if attempt.is_unread and failure.code == WORKER_DIED and not self._signals.is_told:
+                worker = self._pool.take()
+                if worker is not None and self._pool.start(worker, attempt):
+                    continue  # it was never begun, so this is no repetition
+            self._end(attempt.name, failure, attempt.claimed_at_epoch)
 
     def _end(self, name: str, failure: TaskFailure, claimed_at_epoch: float) -> None:
         """Write the error of an attempt nobody else can answer for any more."""

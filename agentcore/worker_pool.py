@@ -121,7 +121,7 @@ class WorkerPool:
     def close(self) -> None:
         """Hang up on the idle workers, let them end by themselves for a moment, kill the rest, bury all."""
         for worker in self.workers():
-            self._hang_up(worker)
+            self._hang_up(worker)  # what it reads next is the end
         give_up_at_monotonic = time.monotonic() + EXIT_GRACE_SECONDS
         while self._workers:
             self.reap()

@@ -17,13 +17,14 @@ _PARENT_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 class RunningAttempt:
     """An attempt in a worker. `next_look_at_monotonic` is when its deadline is to be read or has come."""
 
-    __slots__ = ("claimed_at_epoch", "is_deadline_known", "name", "next_look_at_monotonic")
+    __slots__ = ("claimed_at_epoch", "is_deadline_known", "is_unread", "name", "next_look_at_monotonic")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.claimed_at_epoch = time.time()
         self.next_look_at_monotonic: Optional[float] = time.monotonic() + DEADLINE_LOOKUP_SECONDS
         self.is_deadline_known = False
+        self.is_unread = False  # True: its worker certainly died before it read of this attempt
 
 
 class WorkerProcess:
@@ -49,6 +50,10 @@ class WorkerProcess:
         """Give the name of the attempt it finished, or nothing when there is no news or it hung up."""
         try:
             return self.channel.recv(MESSAGE_BYTES)
+        except ConnectionResetError:  # unix(7): the other side closed with something unread
+            if self.running is not None:
+                self.running.is_unread = True
+            return b""
         except OSError:
             return b""
 

@@ -15,6 +15,8 @@ import pytest
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
+# The agent may run under another Python than the tests, 3.8 for one.
+PYTHON = os.environ.get("AGENTCORE_PYTHON") or sys.executable
 
 
 @dataclass
@@ -24,6 +26,7 @@ class Agent:
     folder: Path
     queue: Path
     process: subprocess.Popen[bytes] | None = None
+    makes_folders: bool = True
 
     def write(self, name: str, text: str, mode: int = 0o644) -> None:
         path = self.folder / name
@@ -33,7 +36,8 @@ class Agent:
 
     def start(self, *, is_ready: bool = True, **environment: str) -> "Agent":
         for folder in ("tasks", "cancel", "results", "errors", "locks"):
-            (self.queue / folder).mkdir(parents=True, exist_ok=True)
+            if self.makes_folders:
+                (self.queue / folder).mkdir(parents=True, exist_ok=True)
         environment = {
             **os.environ,
             "AGENT_DIR": str(self.folder),
@@ -43,7 +47,7 @@ class Agent:
         }
         parent = self.folder.parent
         with (parent / "stdout").open("ab") as stdout, (parent / "stderr").open("ab") as stderr:
-            command = [sys.executable, "-m", "agentcore"]
+            command = [PYTHON, "-m", "agentcore"]
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=stdout, stderr=stderr)
         if is_ready:
             wait_until((self.queue / "locks" / ".ready").exists, what="readiness")
@@ -74,6 +78,11 @@ class Agent:
     def cancel(self, name: str) -> None:
         self.put("cancel", name, "")
 
+    def read_error(self, name: str) -> dict[str, Any]:
+        found = json.loads((self.queue / "errors" / name).read_text())
+        assert isinstance(found, dict)
+        return found
+
     def outcome(self, name: str = "task-1.1") -> dict[str, Any] | None:
         for folder in ("results", "errors"):
             path = self.queue / folder / name
@@ -97,6 +106,12 @@ class Agent:
         found = self.call(command, *params, **options)
         assert found["success"], found
         return found["data"]
+
+    def wait_scan(self) -> None:
+        """Return when an agent that only polls has scanned its folders once from beginning to end."""
+        for name in ("scan-1.1", "scan-2.1"):
+            self.put("tasks", name, "{}")
+            self.wait_outcome(name)
 
     def is_claimed(self, name: str) -> bool:
         return (self.queue / "locks" / name / "owner").exists()
