@@ -18,7 +18,7 @@ from ploinky.adapters.docker_runtime_errors import (
 )
 from ploinky.adapters.docker_runtime_events import hints
 from ploinky.adapters.docker_runtime_images import DEFAULT_IMAGE, Images
-from ploinky.domain.errors import PloinkyError, RuntimeRefused
+from ploinky.domain.errors import PloinkyError, RuntimeRefused, RuntimeUnavailable
 from ploinky.ports.runtime import (
     LABEL_JOURNAL,
     LABEL_SPEC_DIGEST,

@@ -9,11 +9,12 @@ from pathlib import Path
 from ploinky.adapters.process_runtime_files import (
     InstanceFolders,
     InstanceRecord,
+    RecordBroken,
     read_exit,
     read_instance,
     read_shim,
 )
-from ploinky.adapters.process_runtime_identity import end_process, end_survivors, open_process
+from ploinky.adapters.process_runtime_identity import ProcessIdentity, end_process, end_survivors, open_process
 from ploinky.adapters.process_runtime_launch import launch_document, read_report, spawn_shim
 from ploinky.adapters.process_runtime_logs import keep_small, newest_lines
 from ploinky.adapters.process_runtime_shim import REFUSED
@@ -29,6 +30,8 @@ from ploinky.ports.runtime import (
     ObservedState,
     Progress,
 )
+
+UNKILLABLE_HINT = "It may wait for a disk or a share that does not answer."
 
 
 class ProcessRuntime:
@@ -146,27 +149,41 @@ class ProcessRuntime:
             folder = self._folders.path(name)
             try:
                 record = read_instance(folder) if folder else None
-            except RuntimeRefused:
+            except RecordBroken:
                 continue  # whose it is cannot be told, so it is nobody's business
             if folder and record and record.labels.get(LABEL_JOURNAL) == journal_id:
                 yield folder, record
 
     def _end(self, folder: Path, grace_seconds: float) -> None:
         """End whatever runs for this folder; nothing of it is left afterwards."""
-        shim, record = read_shim(folder), read_instance(folder)
-        if shim is None or record is None:
+        try:
+            shim = read_shim(folder)
+            if shim is None:
+                return
+            self._end_shim(shim.identity(), grace_seconds)
+            is_in_order = read_exit(folder) is not None
+        except RecordBroken:
+            is_in_order = False
+        if is_in_order:
             return
-        descriptor = open_process(shim.identity())
-        if descriptor is not None:
-            try:
-                is_ended = end_process(descriptor, grace_seconds)
-            finally:
-                os.close(descriptor)
-            self._reap()
-            if not is_ended:
-                raise RuntimeRefused(f"{record.name} cannot be killed", hint="It may wait for a dead disk or share.")
-        if read_exit(folder) is None and not end_survivors(record.engine_id):
-            raise RuntimeRefused(f"{record.name} left processes that cannot be killed", pid=shim.pid)
+        try:
+            record = read_instance(folder)
+        except RecordBroken:
+            return  # nothing is left that would tell its processes from others
+        if record is not None and not end_survivors(record.engine_id):
+            raise RuntimeRefused(f"{record.name} left processes that cannot be killed", hint=UNKILLABLE_HINT)
+
+    def _end_shim(self, identity: ProcessIdentity, grace_seconds: float) -> None:
+        descriptor = open_process(identity)
+        if descriptor is None:
+            return
+        try:
+            is_ended = end_process(descriptor, grace_seconds)
+        finally:
+            os.close(descriptor)
+        self._reap()
+        if not is_ended:
+            raise RuntimeRefused("a process cannot be killed", hint=UNKILLABLE_HINT, pid=identity.pid)
 
     def _reap(self) -> None:
         """Let ended shims go; those of a predecessor are not our children and are reaped by init."""
@@ -200,6 +217,6 @@ def _state(folder: Path) -> tuple[ObservedState, int | None]:
                 return ObservedState.RUNNING, None
             # Again: the shim writes this before it ends, so now that it is gone the answer is final.
             ended = read_exit(folder)
-    except RuntimeRefused:
+    except RecordBroken:
         return ObservedState.UNKNOWN, None
     return ObservedState.EXITED, ended.exit_code if ended else None

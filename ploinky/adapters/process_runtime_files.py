@@ -30,6 +30,12 @@ _REMOVED_PREFIX = ".removed-"
 _NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
+class RecordBroken(RuntimeRefused):
+    """The record of an instance is not readable."""
+
+    hint = "Remove the instance; the deployment makes a new one."
+
+
 class InstanceRecord(msgspec.Struct, frozen=True):
     """What is remembered of an instance from its creation on."""
 
@@ -138,12 +144,7 @@ def _read(path: Path, record_type: type[Record]) -> Record | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (msgspec.DecodeError, OSError) as error:
-        raise RuntimeRefused(
-            f"the record of an instance is not readable: {path.name}",
-            hint="Remove the instance; the deployment makes a new one.",
-            file=str(path),
-            reason=str(error),
-        ) from error
+        raise RecordBroken(file=str(path), reason=str(error)) from error
 
 
 def _write_durably(path: Path, content: bytes) -> None:

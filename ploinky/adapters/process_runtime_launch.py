@@ -2,6 +2,7 @@
 
 import os
 import select
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,9 @@ def spawn_shim(folder: Path) -> tuple[int, int]:
                 (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
             ],
             setsid=True,
+            # A server started with nohup, or by something odder, passes nothing of that on.
+            setsigmask=[],
+            setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
         )
     except OSError as error:
         os.close(reading)

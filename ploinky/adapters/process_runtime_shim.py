@@ -102,9 +102,8 @@ def become_agent(launch: dict[str, Any], failure: int, shim_pid: int) -> NoRetur
         os.dup2(2, 1)
         for name, bound in launch["limits"].items():
             _limit(getattr(resource, name), bound)
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        for order in _ORDERS:
-            signal.signal(order, signal.SIG_DFL)
+        for ignored_by_python in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(ignored_by_python, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         _execute(launch["command"], launch["environment"])
     except BaseException as error:  # noqa: BLE001 - a forked child may not unwind into its parent's code

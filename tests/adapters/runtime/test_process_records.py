@@ -1,0 +1,176 @@
+"""What the process runtime keeps on disk, and what it does with records that are broken or left over."""
+
+import json
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ploinky.adapters import process_runtime_logs
+from ploinky.adapters.process_runtime import ProcessRuntime
+from ploinky.adapters.process_runtime_files import InstanceFolders
+from ploinky.domain.errors import RuntimeRefused
+from ploinky.ports.runtime import ObservedState
+from tests.contracts.runtime_harness import Bench, Exits, Sleeps, eventually
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    runtime = ProcessRuntime(tmp_path / "state")
+    bench = Bench(runtime, tmp_path, "records")
+    yield bench
+    bench.remove_all()
+    runtime.close()
+
+
+def folder_of(bench: Bench, name: str) -> Path:
+    return bench.folder / "state" / name
+
+
+def test_are_private(bench: Bench) -> None:
+    """Folders and files are for the server's user alone."""
+    folder = folder_of(bench, bench.create("made", Sleeps()))
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+
+
+def test_hold_the_secrets_only_until_the_start(bench: Bench) -> None:
+    """The environment is on disk between creation and start, and nowhere afterwards."""
+    name = bench.create("secretive", Sleeps(), environment={"TOKEN": "s3cret-value"})
+    folder = folder_of(bench, name)
+    assert any(b"s3cret-value" in path.read_bytes() for path in folder.iterdir())
+    bench.start(name)
+    assert not any(b"s3cret-value" in path.read_bytes() for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../up", "a/b", ".hidden", "a" * 129, "a\0b", "a\n"])
+def test_refuse_names_that_are_no_folder_names(bench: Bench, name: str) -> None:
+    """A name can never lead out of the state directory."""
+    spec = bench.spec("any", Sleeps())
+    with pytest.raises(RuntimeRefused):
+        bench.runtime.create(type(spec)(**{**{f: getattr(spec, f) for f in spec.__struct_fields__}, "name": name}))
+    assert bench.runtime.inspect(name) is None
+    assert bench.runtime.stop(name, 0) is None
+    bench.runtime.remove(name)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": "x"}'])
+def test_are_unknown_when_broken(bench: Bench, content: str) -> None:
+    """A damaged process record makes the state unknown, never a guess, and does not hinder removal."""
+    name = bench.create("damaged", Sleeps())
+    (folder_of(bench, name) / "process.json").write_text(content)
+    assert bench.state(name) is ObservedState.UNKNOWN
+    assert [look.state for look in bench.runtime.list("records")] == [ObservedState.UNKNOWN]
+    bench.runtime.remove(name)
+    assert bench.runtime.inspect(name) is None
+
+
+def test_kill_also_what_a_broken_record_hides(bench: Bench) -> None:
+    """A running agent whose record was damaged is found by its marker and killed on removal."""
+    name = bench.run_until_it_speaks("hidden", Sleeps())
+    record = folder_of(bench, name) / "process.json"
+    pid = json.loads(record.read_bytes())["pid"]
+    record.write_text("{")
+    bench.runtime.remove(name)
+    eventually(lambda: not Path(f"/proc/{pid}").exists() or bench.runtime.list("records") != [], "the shim ends")
+
+
+def test_leave_out_what_belongs_to_nobody(bench: Bench) -> None:
+    """A folder whose owner cannot be read is not listed, and an inspect says why."""
+    name = bench.create("torn", Sleeps())
+    (folder_of(bench, name) / "instance.json").write_text("{")
+    assert bench.runtime.list("records") == []
+    with pytest.raises(RuntimeRefused, match="not readable"):
+        bench.runtime.inspect(name)
+    bench.runtime.remove(name)
+    assert bench.runtime.inspect(name) is None
+
+
+def test_are_cleared_of_interrupted_work_at_the_start(bench: Bench) -> None:
+    """What a killed server was just creating or removing is gone after the next start, its process too."""
+    name = bench.run_until_it_speaks("leaving", Sleeps())
+    pid = json.loads((folder_of(bench, name) / "process.json").read_bytes())["pid"]
+    folders = InstanceFolders(bench.folder / "state")
+    assert folders.set_aside(name) is not None
+    (bench.folder / "state" / ".new-0123").mkdir()
+    ProcessRuntime(bench.folder / "state")
+    assert list((bench.folder / "state").iterdir()) == []
+    eventually(lambda: bench.runtime.list("records") == [] and not Path(f"/proc/{pid}").exists(), "the process ends")
+
+
+class TestLogs:
+    def test_are_read_from_their_end(self, tmp_path: Path) -> None:
+        """Of a large file only the newest mebibyte is read."""
+        log = tmp_path / "x.log"
+        log.write_bytes(b"old\n" * 500_000 + b"new\n")
+        assert process_runtime_logs.newest_lines(log, 1) == b"new\n"
+        assert len(process_runtime_logs.newest_lines(log, 10_000_000)) <= process_runtime_logs.MAX_TAIL_BYTES
+
+    def test_are_shortened_when_they_grow_too_large(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A relist cuts a log beyond its bound down to its newest part; what is appended later follows."""
+        monkeypatch.setattr(process_runtime_logs, "MAX_LOG_BYTES", 100)
+        monkeypatch.setattr(process_runtime_logs, "MAX_TAIL_BYTES", 50)
+        name = bench.run("chatty", Exits(0))
+        bench.await_exit(name)
+        log = bench.folder / "chatty.log"
+        with log.open("ab") as file:
+            file.write(b"x" * 200 + b"newest\n")
+            file.flush()
+            bench.runtime.list("records")
+            assert log.stat().st_size == 50
+            file.write(b"later\n")
+        assert log.read_bytes().endswith(b"newest\nlater\n")
+
+    def test_are_left_alone_while_small(self, tmp_path: Path) -> None:
+        """A small log, or none, is not touched."""
+        log = tmp_path / "x.log"
+        process_runtime_logs.keep_small(log)
+        log.write_bytes(b"line\n")
+        process_runtime_logs.keep_small(log)
+        assert log.read_bytes() == b"line\n"
+
+
+class TestShim:
+    """The shim as its own program, run from its module so that it is measured."""
+
+    def run_shim(self, folder: Path) -> subprocess.CompletedProcess[str]:
+        source = (
+            "import sys; from pathlib import Path; from ploinky.adapters import process_runtime_shim as shim;"
+            "sys.exit(shim.run(Path(sys.argv[1])))"
+        )
+        return subprocess.run(
+            [sys.executable, "-c", source, str(folder)], check=False, capture_output=True, text=True, timeout=30
+        )
+
+    def test_records_who_runs_and_how_it_ended(self, bench: Bench) -> None:
+        """After its work the folder tells the process and the exit code, and no longer what was run."""
+        folder = folder_of(bench, bench.create("shimmed", Exits(6)))
+        done = self.run_shim(folder)
+        assert (done.returncode, done.stdout) == (0, "started")
+        assert {path.name for path in folder.iterdir()} == {"instance.json", "process.json", "exit.json"}
+        assert json.loads((folder / "exit.json").read_bytes()) == {"exit_code": 6}
+
+    def test_stands_back_when_another_has_it(self, bench: Bench) -> None:
+        """The second shim of an instance runs nothing."""
+        folder = folder_of(bench, bench.create("contended", Exits(0)))
+        launch = (folder / "launch.json").read_bytes()
+        assert self.run_shim(folder).stdout == "started"
+        (folder / "launch.json").write_bytes(launch)
+        assert self.run_shim(folder).stdout == "taken"
+        assert bench.runtime.logs(bench.name("contended"), 10) == b"bye\n"
+
+    def test_runs_nothing_for_a_removed_instance(self, tmp_path: Path) -> None:
+        """A folder that is gone is nobody's to run."""
+        done = self.run_shim(tmp_path / "gone")
+        assert (done.returncode, done.stdout) == (0, "taken")
+
+    def test_reports_what_hindered_it(self, bench: Bench) -> None:
+        """A command that cannot be run is reported, and recorded as an end."""
+        folder = folder_of(bench, bench.create("hindered", Exits(0), command=("no-such-program",)))
+        done = self.run_shim(folder)
+        assert done.returncode == 1
+        assert done.stdout.startswith("refused: no-such-program")
+        assert json.loads((folder / "exit.json").read_bytes()) == {"exit_code": 127}
