@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from dulwich.object_store import BaseObjectStore
-from dulwich.objects import Blob, ObjectID, Tree
+from dulwich.objects import Blob, ObjectID, Tree, parse_tree
 
 from ploinky.adapters.dulwich_sources_failures import Refusal
 
@@ -64,15 +64,16 @@ class TreeWriter:
         tree = self._objects[tree_id]
         if not isinstance(tree, Tree):
             raise _refused(prefix, "is no folder")
-        for name, mode, sha in tree.items():
+        # Read by hand: a Tree object keeps only the last of two entries of one name, which other tools may not.
+        for name, mode, sha in parse_tree(tree.as_raw_string(), tree.object_format.oid_length):
             _check_name(prefix, name)
             self._entries += 1
             if self._entries > ENTRIES:
                 raise Refusal("invalid", f"The repository has more than {ENTRIES} files and folders")
-            node = Node(os.path.join(prefix, name), mode, sha)
+            node = Node(os.path.join(prefix, name), mode, ObjectID(sha))
             yield node
             if stat.S_IFMT(mode) == _DIRECTORY_MODE:
-                yield from self._walk(node.path, sha, depth + 1)
+                yield from self._walk(node.path, node.id, depth + 1)
 
     def _place(self, node: Node) -> None:
         kind = stat.S_IFMT(node.mode)
