@@ -31,6 +31,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     secret_sha256: str = ""
     """Empty before it is issued."""
+    reason: str = ""
     is_revoked: bool = False
 
 
@@ -55,7 +56,7 @@ def evolve(state: Key, event: e.Event) -> Key:
     """Fold one event in."""
     match event:
         case e.KeyIssued():
-            return Key(name=event.name, secret_sha256=event.secret_sha256)
+            return Key(name=event.name, secret_sha256=event.secret_sha256, reason=event.reason)
         case e.KeyRevoked():
             return msgspec.structs.replace(state, is_revoked=True)
         case _:
@@ -65,8 +66,10 @@ def evolve(state: Key, event: e.Event) -> Key:
 def key_text(random: bytes) -> tuple[str, str]:
     """Make a key's text from at least 52 random bytes; return its id and the text.
 
-    Each character takes one byte modulo 62: 40 characters keep over 230 bits.
+    Each character takes one byte modulo 62: 40 characters keep over 230 bits. Raises `ValueError` for fewer bytes.
     """
+    if len(random) < KEY_ID_CHARACTERS + KEY_SECRET_CHARACTERS:
+        raise ValueError("a key needs more random bytes")
     letters = "".join(_ALPHABET[byte % 62] for byte in random[: KEY_ID_CHARACTERS + KEY_SECRET_CHARACTERS])
     key_id, secret = letters[:KEY_ID_CHARACTERS], letters[KEY_ID_CHARACTERS:]
     return key_id, f"plk_{key_id}_{secret}_{_checksum(key_id, secret)}"

@@ -7,7 +7,7 @@ decision that is not committed yet.
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from ploinky.domain.commands import Command
 from ploinky.domain.decider import Attached, Decider, Repeated
@@ -26,6 +26,7 @@ from ploinky.domain.ids import stream_name
 from ploinky.domain.indexes import Indexes
 from ploinky.journal.chain import record_hash
 from ploinky.journal.codec import NO_PAYLOADS, Codec, Recorded, from_microseconds, to_microseconds
+from ploinky.journal.writer import Writer
 from ploinky.ports.clock import Clock
 from ploinky.ports.journal_store import AppendBatch, Head, JournalStore, PayloadRow, Record
 
@@ -66,13 +67,6 @@ NO_STREAM = Expected(0)
 """The stream must not exist yet."""
 
 Done = Callable[[Answer | PloinkyError], None]
-
-
-class Writer(Protocol):
-    """Makes batches durable elsewhere, one at a time, and calls back on the dispatcher's thread."""
-
-    def write(self, batch: AppendBatch, on_done: Callable[[PloinkyError | None], None]) -> None:
-        """Append; `on_done` is called exactly once."""
 
 
 class _Aggregate(NamedTuple):

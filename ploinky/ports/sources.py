@@ -52,8 +52,10 @@ class AgentFolders(Protocol):
         Raises `SourceInvalid` when the name leaves the checkout or the folder is a link.
         """
 
-    def prepare(self, source: str, release: str) -> str:
+    def prepare(self, source: str, release: str, owner_user_id: int | None = None) -> str:
         """Copy an agent's folder to the release's own writable folder and return its path. Idempotent.
+
+        The copy belongs to `owner_user_id`, or to the server's own user when that is None.
 
         `release` is `{deploymentId}/{number}`. Links are copied as links, never followed; `.git` is left out; the copy
         has an empty `.ploinky/queue` to mount on.

@@ -1,0 +1,24 @@
+"""The environment a deployer gave, kept as a payload and never in an event."""
+
+import msgspec
+
+from ploinky.control.orders import Orders
+from ploinky.views.views import Views
+
+
+class Environments:
+    """Read deployments' environments."""
+
+    def __init__(self, views: Views, orders: Orders, default_time_limit_seconds: float) -> None:
+        """Take where payloads are read, and the configured time limit of an attempt."""
+        self._views = views
+        self._orders = orders
+        self.default_time_limit_seconds = default_time_limit_seconds
+
+    async def of(self, deployment_id: str) -> dict[str, str]:
+        """Return the variables given at the deploy; empty when there were none."""
+        position = self._views.environments.get(deployment_id)
+        if position is None:
+            return {}
+        content = await self._orders.stored(position, "environment")
+        return msgspec.json.decode(content, type=dict[str, str]) if content else {}

@@ -1,0 +1,185 @@
+"""Start, stop and remove instances."""
+
+import zlib
+from collections.abc import Mapping
+from hashlib import sha256
+
+import msgspec
+
+from ploinky.control.task_traffic import TaskTraffic
+from ploinky.control.world import World
+from ploinky.domain.commands import (
+    Command,
+    RecordDiscarded,
+    RecordRemoved,
+    RecordStarted,
+    RecordStartFailed,
+    RecordStopped,
+)
+from ploinky.domain.deployment import Deployment
+from ploinky.domain.errors import DeploymentNotFound, InstanceNotFound, PloinkyError
+from ploinky.domain.instance import Instance
+from ploinky.domain.manifest import parse_manifest
+from ploinky.domain.release import environment_of
+from ploinky.domain.specs import Evidence
+from ploinky.ports import runtime as port
+from ploinky.views.intents import Intent
+from ploinky.views.views import Views
+
+FIRST_AGENT_USER_ID = 200_000
+AGENT_USER_IDS = 100_000
+LOG_TAIL_LINES = 40
+LOG_TAIL_LIMIT_BYTES = 4_096
+KEPT_LOG_LINES = 10_000
+
+
+class InstanceEffects:
+    """Bring about what instances' intents ask for; each step can be repeated after a crash."""
+
+    def __init__(self, views: Views, world: World, traffic: TaskTraffic) -> None:
+        """Take the world and the traffic of tasks, which ends with an instance."""
+        self._views = views
+        self._world = world
+        self._traffic = traffic
+
+    async def start(self, intent: Intent) -> Command:
+        """Make the queue, create and start. A name that exists already is adopted by the runtime."""
+        instance = self._instance(intent)
+        deployment = self._views.deployments.get(instance.deployment_id)
+        if deployment is None:
+            raise DeploymentNotFound
+        runtime = self._world.runtimes.get(instance.runtime)
+        user_id = self._user_id(instance)
+        try:
+            given = await self._world.environments.of(instance.deployment_id)
+            queue_directory = self._world.courier.provision(intent.subject_id, user_id)
+            identity = self._traffic.attach(intent.subject_id)
+            engine_id = await self._world.pools.engine(
+                lambda: self._start(runtime, intent, instance, deployment, given, queue_directory)
+            )
+        except PloinkyError as error:
+            if error.is_retryable:
+                raise
+            return RecordStartFailed(
+                subject_id=intent.subject_id, code=error.code, message=error.message, hint=error.advice
+            )
+        return RecordStarted(subject_id=intent.subject_id, engine_id=engine_id, queue_identity=identity)
+
+    def _start(
+        self,
+        runtime: port.Runtime,
+        intent: Intent,
+        instance: Instance,
+        deployment: Deployment,
+        given: Mapping[str, str],
+        queue_directory: str,
+    ) -> str:
+        if instance.release is None:
+            raise InstanceNotFound
+        user_id = self._user_id(instance)
+        checkout = self._world.sources.checkout(deployment.spec.repository, instance.release.commit)
+        folder = self._world.folders.find(checkout.directory, deployment.spec.agent)
+        environment = {
+            **environment_of(parse_manifest(folder.manifest), dict(given)),
+            "PLOINKY_AGENT": deployment.spec.agent,
+            "PLOINKY_DOMAIN": deployment.domain,
+            "PLOINKY_PATH": deployment.path,
+            "PLOINKY_CONCURRENCY": str(instance.release.concurrency),
+        }
+        release = f"{instance.deployment_id}/{instance.generation}"
+        spec = port.InstanceSpec(
+            name=instance.name,
+            labels={},
+            image=instance.image,
+            command=instance.release.command,
+            environment=environment,
+            code_directory=self._world.folders.prepare(folder.directory, release, user_id),
+            agentcore_directory=self._world.site.agentcore_directory,
+            queue_directory=queue_directory,
+            log_path=self._world.logs.path(intent.subject_id),
+            user_id=user_id,
+            memory_bytes=instance.release.memory_bytes,
+            cpus=instance.release.cpus,
+            pids=instance.release.pids,
+            has_network=instance.release.has_network,
+        )
+        labels = self._labels(intent, instance, spec)
+        engine_id = runtime.create(msgspec.structs.replace(spec, labels=labels))
+        runtime.start(instance.name)
+        return engine_id
+
+    async def stop(self, intent: Intent) -> Command:
+        """Stop, take in what it still answered, and keep its last words as evidence."""
+        instance = self._instance(intent)
+        runtime = self._world.runtimes.get(instance.runtime)
+        seen = await self._world.pools.engine(lambda: runtime.stop(instance.name, instance.grace_seconds))
+        self._traffic.adopt(intent.subject_id, instance.queue_identity)
+        await self._traffic.ingest(intent.subject_id)
+        return await self.stopped(intent.subject_id, instance, seen, "requested")
+
+    async def stopped(
+        self, instance_id: str, instance: Instance, seen: port.Observation | None, reason: str
+    ) -> Command:
+        """Return the record of an end with its evidence, after keeping the log."""
+        runtime = self._world.runtimes.get(instance.runtime)
+
+        def last_words() -> str:
+            if runtime.kind != "process":
+                self._world.logs.save(instance_id, runtime.logs(instance.name, KEPT_LOG_LINES))
+            tail = self._world.logs.tail(instance_id, LOG_TAIL_LINES)
+            return tail[-LOG_TAIL_LIMIT_BYTES:].decode(errors="replace")
+
+        evidence = Evidence(
+            exit_code=seen.exit_code if seen else None,
+            is_out_of_memory=seen.is_out_of_memory if seen else None,
+            log_tail=await self._world.pools.engine(last_words),
+        )
+        return RecordStopped(subject_id=instance_id, reason=reason, evidence=evidence)
+
+    async def remove(self, intent: Intent) -> Command:
+        """Remove the container and its queue."""
+        instance = self._instance(intent)
+        runtime = self._world.runtimes.get(instance.runtime)
+        await self._world.pools.engine(lambda: runtime.remove(instance.name))
+        self._traffic.release(intent.subject_id)
+        return RecordRemoved(subject_id=intent.subject_id)
+
+    async def discard(self, intent: Intent) -> Command:
+        """Remove the folders of all releases of a deployment, and its logs."""
+        row = self._views.deployments.get(intent.subject_id)
+        last = row.last_generation if row else 0
+
+        def work() -> None:
+            for generation in range(1, last + 1):
+                self._world.folders.discard(f"{intent.subject_id}/{generation}")
+            self._world.logs.discard(intent.subject_id)
+
+        await self._world.pools.slow(work)
+        return RecordDiscarded(subject_id=intent.subject_id)
+
+    def _instance(self, intent: Intent) -> Instance:
+        instance = self._views.instances.get(intent.subject_id)
+        if instance is None:
+            raise InstanceNotFound(instance=intent.subject_id)
+        return instance
+
+    def _user_id(self, instance: Instance) -> int | None:
+        """Return the user an agent runs as: one of its deployment's own where this server may choose."""
+        if instance.runtime == "process":
+            return None
+        if not self._world.site.is_root:
+            return self._world.site.own_user_id
+        return FIRST_AGENT_USER_ID + zlib.crc32(instance.deployment_id.encode()) % AGENT_USER_IDS
+
+    def _labels(self, intent: Intent, instance: Instance, spec: port.InstanceSpec) -> dict[str, str]:
+        # What the instance is made of, and not who makes it: a repeated create after a crash has the same digest.
+        digest = sha256(msgspec.json.encode(spec, order="sorted")).hexdigest()
+        return {
+            port.LABEL_JOURNAL: self._world.site.journal_id,
+            port.LABEL_DEPLOYMENT: instance.deployment_id,
+            port.LABEL_GENERATION: str(instance.generation),
+            port.LABEL_INSTANCE: intent.subject_id,
+            port.LABEL_OPERATION: str(intent.operation),
+            port.LABEL_SPEC_DIGEST: digest,
+            port.LABEL_EPOCH: str(self._world.site.epoch),
+        }

@@ -1,0 +1,88 @@
+"""The first half of a rollout: get the source, choose a runtime, get the image."""
+
+from collections.abc import Callable
+
+from ploinky.control.world import World
+from ploinky.domain.commands import Command, FailRollout, RecordImage, RecordSource
+from ploinky.domain.errors import DeploymentNotFound, PloinkyError
+from ploinky.domain.manifest import parse_manifest
+from ploinky.domain.release import environment_of, release_of
+from ploinky.domain.specs import DeploymentSpec, Release
+from ploinky.views.intents import Intent
+from ploinky.views.views import Views
+
+Progress = Callable[[str, str], None]
+"""Receives a deployment's id and one short line."""
+
+
+class SourceEffects:
+    """Fetch sources and ready images; every failure ends the rollout with its reason."""
+
+    def __init__(self, views: Views, world: World, progress: Progress) -> None:
+        """Take the world, and who hears of progress."""
+        self._views = views
+        self._world = world
+        self._progress = progress
+
+    async def fetch_source(self, intent: Intent) -> Command:
+        """Fetch the newest commit and read its manifest."""
+        state = self._views.deployments.get(intent.subject_id)
+        if state is None:
+            raise DeploymentNotFound
+        try:
+            given = await self._world.environments.of(intent.subject_id)
+            limit = self._views.setting("taskTimeout")
+            release, is_from_cache = await self._world.pools.engine(
+                lambda: self._fetch(intent.subject_id, state.spec, given, float(limit or 0))
+            )
+        except PloinkyError as error:
+            return _failed(intent, "source", error)
+        return RecordSource(
+            subject_id=intent.subject_id, generation=intent.generation, release=release, is_from_cache=is_from_cache
+        )
+
+    def _fetch(
+        self, deployment_id: str, spec: DeploymentSpec, given: dict[str, str], limit: float
+    ) -> tuple[Release, bool]:
+        checkout = self._world.sources.fetch(
+            spec.repository, spec.branch, lambda line: self._progress(deployment_id, line)
+        )
+        folder = self._world.folders.find(checkout.directory, spec.agent)
+        manifest = parse_manifest(folder.manifest)
+        environment_of(manifest, given)
+        default_limit = limit or self._world.environments.default_time_limit_seconds
+        return release_of(spec, manifest, checkout.commit, default_limit), checkout.is_from_cache
+
+    async def ready_image(self, intent: Intent) -> Command:
+        """Choose the runtime and make the image available."""
+        state = self._views.deployments.get(intent.subject_id)
+        if state is None or state.rollout is None or state.rollout.release is None:
+            raise DeploymentNotFound
+        spec, release = state.spec, state.rollout.release
+
+        def work() -> Command:
+            runtime = self._world.runtimes.choose(spec.runtime, needs_image=spec.image is not None)
+            image = runtime.resolve_image(release.image, lambda line: self._progress(intent.subject_id, line))
+            return RecordImage(
+                subject_id=intent.subject_id,
+                generation=intent.generation,
+                runtime=runtime.kind,
+                image=image.reference,
+                digest=image.digest,
+            )
+
+        try:
+            return await self._world.pools.engine(work)
+        except PloinkyError as error:
+            return _failed(intent, "image", error)
+
+
+def _failed(intent: Intent, step: str, error: PloinkyError) -> Command:
+    return FailRollout(
+        subject_id=intent.subject_id,
+        generation=intent.generation,
+        step=step,
+        code=error.code,
+        message=error.message,
+        hint=error.advice,
+    )

@@ -1,0 +1,33 @@
+"""The ports that effects use, in one place."""
+
+from typing import NamedTuple
+
+from ploinky.control.environments import Environments
+from ploinky.control.pools import Pools
+from ploinky.control.runtimes import Runtimes
+from ploinky.ports.courier import Courier
+from ploinky.ports.logs import LogStore
+from ploinky.ports.sources import AgentFolders, Sources
+
+
+class Site(NamedTuple):
+    """What instances are told of this installation."""
+
+    journal_id: str
+    epoch: int
+    agentcore_directory: str
+    is_root: bool
+    own_user_id: int
+
+
+class World(NamedTuple):
+    """Everything outside that effects touch."""
+
+    runtimes: Runtimes
+    courier: Courier
+    sources: Sources
+    folders: AgentFolders
+    environments: Environments
+    logs: LogStore
+    pools: Pools
+    site: Site
