@@ -77,9 +77,9 @@ class Indexes:
             handler(self, subject_id, event)
 
     def free_instance(self, deployment_id: str) -> str | None:
-        """Find the least busy ready instance of the serving generation that has a slot."""
+        """Find the least busy ready instance of the serving generation that has a slot; none while a stop is wanted."""
         entry = self.deployments[deployment_id]
-        if entry.release is None:
+        if entry.release is None or not entry.is_wanted:
             return None
         best, least = None, entry.release.concurrency
         for instance_id, generation in entry.ready.items():
@@ -185,7 +185,6 @@ def _instance_unready(indexes: Indexes, instance_id: str, _event: e.Event) -> No
 
 def _instance_removed(indexes: Indexes, instance_id: str, _event: e.Event) -> None:
     indexes.instances.pop(instance_id, None)
-    indexes.running.pop(instance_id, None)
 
 
 def _submitted(indexes: Indexes, task_id: str, event: e.TaskSubmitted) -> None:
@@ -226,7 +225,6 @@ _HANDLERS: dict[type[e.Event], Callable[[Indexes, str, Any], None]] = {
     e.DeploymentRemoved: _deployment_removed,
     e.InstanceCreated: _instance_created,
     e.InstanceReady: _instance_ready,
-    e.InstanceResumed: _instance_ready,
     e.InstancePaused: _instance_unready,
     e.InstanceStopRequested: _instance_unready,
     e.InstanceStopped: _instance_unready,

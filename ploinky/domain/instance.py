@@ -88,7 +88,7 @@ def _create(command: c.CreateInstance, state: Instance, indexes: Indexes) -> Dec
     deployment = indexes.deployments.get(command.deployment_id)
     if deployment is None:
         raise DeploymentNotFound(deployment=command.deployment_id)
-    if command.generation != deployment.rollout:
+    if not deployment.rollout or command.generation != deployment.rollout:
         raise TransitionInvalid(
             "Instances are only added to the generation that is being rolled out", generation=command.generation
         )
@@ -107,7 +107,7 @@ def _create(command: c.CreateInstance, state: Instance, indexes: Indexes) -> Dec
 
 def _progress(command: c.Command, state: Instance) -> Decision:
     match command, state.status:
-        case c.RecordStarted(), Status.CREATED if not state.is_remove_requested:
+        case c.RecordStarted(), Status.CREATED if not state.is_remove_requested and not state.failure:
             return [e.InstanceStarted(engine_id=command.engine_id, queue_identity=command.queue_identity)]
         case c.RecordStarted(), Status.RUNNING | Status.PAUSED if state.engine_id == command.engine_id:
             return []
@@ -115,14 +115,16 @@ def _progress(command: c.Command, state: Instance) -> Decision:
             if state.failure:
                 return []
             return [e.InstanceStartFailed(code=command.code, message=command.message, hint=command.hint)]
-        case c.RecordReady(), Status.RUNNING:
-            return [] if state.is_ready else [e.InstanceReady()]
+        case c.RecordReady(), Status.RUNNING if state.deployment_id:
+            return [] if state.is_ready or state.is_stop_requested else [e.InstanceReady()]
         case c.RecordPaused(), Status.RUNNING:
             return [e.InstancePaused()]
         case c.RecordPaused(), Status.PAUSED:
             return []
         case c.RecordResumed(), Status.PAUSED:
-            return [e.InstanceResumed()]
+            # Only what was ready before and is not to stop takes tasks again.
+            is_available = state.is_ready and not state.is_stop_requested
+            return [e.InstanceResumed(), e.InstanceReady()] if is_available else [e.InstanceResumed()]
         case c.RecordResumed(), Status.RUNNING:
             return []
         case _:
