@@ -31,6 +31,8 @@ MESSAGE_LIMIT_CHARACTERS = 2_000
 
 LOST_CODES = frozenset({"WORKER_DIED"})
 """Error codes by which agentcore says that the attempt was lost, not that the handler failed."""
+ENDED_CODES = LOST_CODES | {"CANCELLED"}
+"""Codes that only say how the attempt ended: no result, so never a late one."""
 FINAL_CODES = frozenset({"COMMAND_NOT_FOUND", "NO_HANDLER", "INVALID_MANIFEST", "INVALID_TASK", "RESULT_TOO_LARGE"})
 """Errors that a repetition cannot mend."""
 
@@ -47,7 +49,9 @@ class TaskState(StrEnum):
     DEAD = "dead"
 
 
-ENDED = frozenset({TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED, TaskState.DEAD})
+ANSWERED = frozenset({TaskState.SUCCEEDED, TaskState.FAILED})
+"""Ended by an answer of the newest attempt."""
+ENDED = ANSWERED | {TaskState.CANCELLED, TaskState.DEAD}
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +77,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     code: str = ""
     message: str = ""
     noted_attempts: tuple[int, ...] = ()
-    """Attempts with a late or quarantined result on record; further ones are not recorded."""
+    """Attempts with a repeated failure, a late or a quarantined result on record; further ones are not recorded."""
 
 
 def decide(command: c.Command, state: Task, indexes: Indexes) -> Decision:
@@ -95,7 +99,7 @@ def decide(command: c.Command, state: Task, indexes: Indexes) -> Decision:
             is_news = state.state is TaskState.RUNNING and command.attempt == state.attempt and not state.is_claimed
             return [e.TaskClaimed(attempt=command.attempt)] if is_news else []
         case c.RecordQuarantined():
-            is_news = command.attempt not in state.noted_attempts and command.attempt <= state.attempt
+            is_news = command.attempt not in state.noted_attempts and 1 <= command.attempt <= state.attempt
             return [e.ResultQuarantined(attempt=command.attempt, reason=command.reason)] if is_news else []
         case c.CancelTask():
             return _cancel(command, state)
@@ -131,7 +135,9 @@ def _submit(command: c.SubmitTask, state: Task, indexes: Indexes) -> Decision:
 
 def _submitted(command: c.SubmitTask, deployment: DeploymentEntry) -> e.TaskSubmitted:
     release = deployment.release
-    limit = command.time_limit_seconds or (release.time_limit_seconds if release else 300.0)
+    limit = command.time_limit_seconds
+    if limit is None:
+        limit = release.time_limit_seconds if release else 300.0
     if not 0 < limit <= LONGEST_TIME_LIMIT_SECONDS:
         raise Invalid("The time limit is out of range", time_limit_seconds=limit)
     return e.TaskSubmitted(
@@ -171,8 +177,8 @@ def _answer(command: c.RecordSucceeded | c.RecordFailed, state: Task, indexes: I
     if command.attempt > state.attempt or command.attempt < 1:
         raise TransitionInvalid("No such attempt was started", attempt=command.attempt)
     if state.state is not TaskState.RUNNING or command.attempt != state.attempt:
-        is_repeat = state.state in ENDED and command.attempt == state.attempt
-        is_known = is_repeat or command.attempt in state.noted_attempts
+        is_repeat = state.state in ANSWERED and command.attempt == state.attempt
+        is_known = is_repeat or command.attempt in state.noted_attempts or _says_ended(command)
         return [] if is_known else [e.ResultLate(attempt=command.attempt)]
     if isinstance(command, c.RecordSucceeded):
         succeeded = e.TaskSucceeded(
@@ -180,6 +186,10 @@ def _answer(command: c.RecordSucceeded | c.RecordFailed, state: Task, indexes: I
         )
         return [Attached(succeeded, {"result": command.result})]
     return _error(command, state, indexes)
+
+
+def _says_ended(command: c.RecordSucceeded | c.RecordFailed) -> bool:
+    return isinstance(command, c.RecordFailed) and command.code in ENDED_CODES
 
 
 def _error(command: c.RecordFailed, state: Task, indexes: Indexes) -> Decision:
@@ -280,6 +290,7 @@ def _evolve_attempt(state: Task, event: e.Event) -> Task:
                 state=TaskState.SUBMITTED,
                 losses=state.losses + (not is_failure),
                 failures=state.failures + is_failure,
+                noted_attempts=(*state.noted_attempts, *([event.attempt] if is_failure else [])),
                 retry_at=event.retry_at,
                 deadline_at=None,
             )
