@@ -88,13 +88,14 @@ class FileCourier:
     async def send(self, instance_id: str, order: TaskOrder) -> None:
         queue = self._attached(instance_id)
         name = attempt_name(order.id, order.attempt)
+        content = self._encoder.encode(order)
         if name not in queue.open_names:
             if len(queue.open_names) >= MIRRORED_TASKS_LIMIT:
                 raise QueueUnavailable(f"The queue of {instance_id} is full", limit=MIRRORED_TASKS_LIMIT)
             queue.open_names.add(name)
             self._watch.pace.open_attempts += 1
         try:
-            _place_file(queue.folder, name, self._encoder.encode(order))
+            _place_file(queue.folder, name, content)
         except OSError as error:
             self._forget_open(queue, name)
             raise QueueUnavailable(

@@ -91,6 +91,6 @@ class FolderAgent:
         self.write("results", f"{task_id}.{attempt}", b'{"id": "vvv')
 
     def files(self) -> list[str]:
-        """Name everything there is beneath the five folders, `.ready` apart."""
+        """Name everything beneath the five folders, apart from what the agent keeps for itself in `locks`."""
         found = [path.relative_to(self.root).as_posix() for path in self.root.glob("*/**/*")]
-        return sorted(name for name in found if name != "locks/.ready")
+        return sorted(name for name in found if not name.startswith("locks/."))
