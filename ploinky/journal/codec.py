@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ploinky.domain import events
-from ploinky.domain.errors import JournalCorrupt, JournalNewer
+from ploinky.domain.errors import Invalid, JournalCorrupt, JournalNewer
 from ploinky.domain.events import Event
 from ploinky.domain.ids import split_stream
 from ploinky.domain.payload import Payload
@@ -66,8 +66,11 @@ class Codec:
         self._decoders = {name: msgspec.json.Decoder(event_class) for name, event_class in self.types.items()}
 
     def encode(self, event: Event) -> bytes:
-        """Return the bytes that are stored and hashed."""
-        return self._encode(event)
+        """Return the bytes that are stored and hashed. Raises `Invalid` for what JSON cannot express."""
+        try:
+            return self._encode(event)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise Invalid(f"{event.TYPE} cannot be recorded: {error}") from error
 
     def decode(self, record: Record) -> Event | None:
         """Return a record's event in its newest schema; None for an unknown type that may be skipped.
@@ -85,7 +88,7 @@ class Codec:
             if record.schema == event_class.SCHEMA:
                 return self._decoders[record.type].decode(record.data)
             return msgspec.convert(self._lift(record, event_class.SCHEMA), event_class)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise JournalCorrupt(f"{record.type} at position {record.position} cannot be read: {error}") from error
 
     def _lift(self, record: Record, newest: int) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """One file with all views at one position, so that a start reads only the journal's tail.
 
-Disposable: a snapshot that is missing, damaged, of another journal, ahead of it, or made by other folds is ignored and
-the views are built from the first event.
+The file is a line with the SHA-256 of what follows in hex, then the snapshot as JSON. Disposable: a snapshot that is
+missing, damaged, of another journal, ahead of it, or made by other folds is ignored and the views are built from the
+first event.
 """
 
 import contextlib
 import os
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -35,9 +37,10 @@ _decode = msgspec.json.Decoder(Snapshot).decode
 def save(path: Path, snapshot: Snapshot) -> None:
     """Write durably, replacing the one before."""
     temporary = path.with_suffix(".tmp")
+    content = msgspec.json.encode(snapshot)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(snapshot))
+        file.write(_digest(content) + b"\n" + content)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
@@ -46,7 +49,10 @@ def save(path: Path, snapshot: Snapshot) -> None:
 def load(path: Path, store: JournalStore, head: Head, folds: str) -> Snapshot | None:
     """Return the snapshot if it can be trusted for this journal, else None."""
     with contextlib.suppress(OSError, msgspec.MsgspecError):
-        snapshot = _decode(path.read_bytes())
+        digest, _, content = path.read_bytes().partition(b"\n")
+        if digest != _digest(content):
+            return None
+        snapshot = _decode(content)
         is_ours = (snapshot.format, snapshot.journal_id, snapshot.folds) == (FORMAT, store.journal_id, folds)
         if not is_ours or not 0 < snapshot.position <= head.position:
             return None
@@ -54,3 +60,7 @@ def load(path: Path, store: JournalStore, head: Head, folds: str) -> Snapshot | 
         if records and records[0].hash == snapshot.hash:
             return snapshot
     return None
+
+
+def _digest(content: bytes) -> bytes:
+    return sha256(content).hexdigest().encode()

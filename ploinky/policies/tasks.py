@@ -5,7 +5,7 @@ from itertools import islice
 
 from ploinky.domain import commands as c
 from ploinky.domain.deployment import Deployment, Desired
-from ploinky.domain.instance import LIVE, Status
+from ploinky.domain.instance import LIVE, Instance, Status
 from ploinky.domain.task import TaskState
 from ploinky.views.due_times import DEADLINE_GRACE, WAITING_LIMIT
 from ploinky.views.views import Views
@@ -51,8 +51,13 @@ def _free_slots(deployment_id: str, views: Views) -> int:
     return sum(
         max(0, concurrency - len(views.tasks.running.get(key, ())))
         for key, instance in views.instances_of(deployment_id)
-        if instance.is_ready and instance.status is Status.RUNNING
+        if _takes_tasks(instance, row.state.active_generation)
     )
+
+
+def _takes_tasks(instance: Instance, active_generation: int) -> bool:
+    is_serving = instance.generation == active_generation and instance.status is Status.RUNNING
+    return is_serving and instance.is_ready and not instance.is_stop_requested
 
 
 def advance_task(task_id: str, views: Views, now: datetime) -> list[c.Command]:
@@ -62,11 +67,11 @@ def advance_task(task_id: str, views: Views, now: datetime) -> list[c.Command]:
         return []
     state = row.state
     if state.state is TaskState.SUBMITTED:
-        if now >= row.submitted_at + WAITING_LIMIT and state.retry_at is None:
+        if now >= (state.retry_at or row.submitted_at) + WAITING_LIMIT:
             return [c.AbandonTask(subject_id=task_id, reason="No slot became free within an hour")]
         return [c.StartAttempt(subject_id=task_id)]
     is_overdue = state.deadline_at is not None and now >= state.deadline_at + DEADLINE_GRACE
-    if is_overdue and not state.is_cancel_requested and views.instances.get(state.instance_id) is not None:
+    if is_overdue and views.instances.get(state.instance_id) is not None:
         # The agent had to end it itself and did not: its instance does not work any more.
         return [c.StopInstance(subject_id=state.instance_id, reason="overdue", grace_seconds=1.0)]
     return []

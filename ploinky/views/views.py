@@ -82,22 +82,16 @@ class Views:
             self._note_instance(recorded.subject_id, row)
 
     def _note_task(self, task_id: str, row: TaskRow) -> None:
-        at = task_due(row.state, row.submitted_at)
-        if at is not None:
-            self.due.add(at, ("task", task_id))
+        self.due.place(("task", task_id), task_due(row.state, row.submitted_at))
 
     def _note_deployment(self, deployment_id: str, row: Row[Deployment]) -> None:
         self.intents.place("deployment", deployment_id, deployment_intent(row.state), row.changed_position)
-        at = deployment_due(row.state)
-        if at is not None:
-            self.due.add(at, ("deployment", deployment_id))
+        self.due.place(("deployment", deployment_id), deployment_due(row.state))
 
     def _note_instance(self, instance_id: str, row: Row[Instance]) -> None:
         state = row.state
         self.intents.place("instance", instance_id, instance_intent(state), row.changed_position)
-        at = instance_due(state, row.created_at, row.changed_at)
-        if at is not None:
-            self.due.add(at, ("instance", instance_id))
+        self.due.place(("instance", instance_id), instance_due(state, row.created_at))
         if state.status is Status.REMOVED:
             siblings = self.by_deployment.get(state.deployment_id, {})
             siblings.pop(instance_id, None)
