@@ -21,6 +21,7 @@ _FILES = {
 }
 _CERTIFICATES = "usr/share/ca-certificates"
 _CERTIFICATE_BUNDLE = "etc/ssl/certs/ca-certificates.crt"
+_OPENSSL_BUNDLE = "usr/lib/ssl/cert.pem"
 
 
 def furnish(tree: Path, python_version: str) -> None:
@@ -64,7 +65,9 @@ def _link(path: Path, target: str) -> None:
 
 def _bundle_certificates(tree: Path) -> None:
     """Do what the script of ca-certificates does: TLS reads one file with all of them."""
-    bundle = tree / _CERTIFICATE_BUNDLE
-    bundle.parent.mkdir(parents=True, exist_ok=True)
+    bundle, default = tree / _CERTIFICATE_BUNDLE, tree / _OPENSSL_BUNDLE
+    for path in (bundle, default):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    _link(default, f"/{_CERTIFICATE_BUNDLE}")
     certificates = sorted((tree / _CERTIFICATES).rglob("*.crt"))
     bundle.write_text("".join(path.read_text("ascii").strip() + "\n" for path in certificates), "ascii")

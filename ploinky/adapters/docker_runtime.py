@@ -31,7 +31,7 @@ from ploinky.ports.runtime import (
 )
 
 CHECK_TIMEOUT_SECONDS = 2.0
-"""For each of the two calls of a check."""
+"""For connecting, and again for the answer."""
 NAME_WAIT_SECONDS = 10.0
 NAME_POLL_SECONDS = 0.05
 MAX_LOG_BYTES = 1024 * 1024
@@ -60,11 +60,7 @@ class DockerRuntime:
 
     def check(self) -> Availability:
         try:
-            client = self._connections.short_lived(CHECK_TIMEOUT_SECONDS)
-            try:
-                answer = client.version()
-            finally:
-                client.close()
+            answer = self._connections.ask_version(CHECK_TIMEOUT_SECONDS)
             return Availability(is_usable=True, version=f"Docker {answer['Version']}", reason="")
         except Exception as error:  # noqa: BLE001 - whatever hinders it is the answer
             reason = f"no container engine answers ({reason_of(error)}). {advice_for(error)}"

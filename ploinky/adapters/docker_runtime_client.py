@@ -1,6 +1,8 @@
 """Connections to the engine: made on first use, bounded in time, given up together."""
 
+import socket
 import threading
+from contextlib import closing
 from typing import Any
 
 from docker import APIClient
@@ -13,6 +15,9 @@ CALL_TIMEOUT_SECONDS = 30.0
 SILENCE_TIMEOUT_SECONDS = 120.0
 """How long a pull or an import may say nothing."""
 MAX_CONNECTIONS = 32
+OLDEST_API_VERSION = "1.41"
+"""Docker 20.10. Asked in this version, an engine tells which one it speaks."""
+USUAL_SOCKET = "unix:///var/run/docker.sock"
 
 
 class _BoundedClient(APIClient):  # type: ignore[misc]  # the library is not typed
@@ -38,6 +43,7 @@ class Connections:
     ) -> None:
         """Take where the engine listens; by default what DOCKER_HOST says, or the usual socket."""
         self._arguments: dict[str, Any] = {"base_url": base_url} if base_url else kwargs_from_env()
+        self._arguments.setdefault("base_url", USUAL_SOCKET)
         self._timeout_seconds = timeout_seconds
         self._silence_seconds = silence_seconds
         self._lock = threading.Lock()
@@ -55,14 +61,24 @@ class Connections:
                 raise RuntimeUnavailable("the connection to the container engine is closed", hint="")
             if self._client is None:
                 with translated("reach the container engine"):
-                    client = _BoundedClient(**self._arguments, version="auto", **self._bounds(self._timeout_seconds))
+                    version = self.ask_version(self._timeout_seconds)["ApiVersion"]
+                    client = _BoundedClient(**self._arguments, version=version, **self._bounds(self._timeout_seconds))
                 client.silence_seconds = self._silence_seconds
                 self._client = client
             return self._client
 
-    def short_lived(self, timeout_seconds: float) -> Any:
-        """Return a client of its own, which the caller closes. Raises what the library raises."""
-        return APIClient(**self._arguments, version="auto", **self._bounds(timeout_seconds))
+    def ask_version(self, timeout_seconds: float) -> Any:
+        """Ask the engine who it is. Raises what the library raises."""
+        # The library forgets to close a socket that cannot be connected, so the first attempt is our own.
+        _knock(self._arguments["base_url"], timeout_seconds)
+        bounds = self._bounds(timeout_seconds)
+        with closing(APIClient(**self._arguments, version=OLDEST_API_VERSION, **bounds)) as client:
+            return client.version(api_version=False)
+
+    def separate(self) -> Any:
+        """Return a client of its own, for a stream that occupies its connection; the caller closes it."""
+        version = self.client().api_version
+        return APIClient(**self._arguments, version=version, **self._bounds(self._timeout_seconds))
 
     def add_stream(self, stream: Any) -> None:
         """Remember an open stream, to end it with `close`."""
@@ -87,3 +103,12 @@ class Connections:
 
     def _bounds(self, timeout_seconds: float) -> dict[str, Any]:
         return {"timeout": timeout_seconds, "max_pool_size": MAX_CONNECTIONS}
+
+
+def _knock(base_url: str, timeout_seconds: float) -> None:
+    """Connect once and hang up, where the engine listens on a Unix socket. Raises the system's own error."""
+    _scheme, separator, path = base_url.partition("unix://")
+    if separator:
+        with socket.socket(socket.AF_UNIX) as door:
+            door.settimeout(timeout_seconds)
+            door.connect(path)

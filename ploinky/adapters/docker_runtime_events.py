@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from ploinky.adapters.docker_runtime_client import CALL_TIMEOUT_SECONDS, Connections
+from ploinky.adapters.docker_runtime_client import Connections
 from ploinky.adapters.docker_runtime_errors import translated
 from ploinky.domain.errors import RuntimeUnavailable
 from ploinky.ports.runtime import LABEL_JOURNAL
@@ -18,9 +18,7 @@ def hints(connections: Connections, journal_id: str) -> Iterator[str]:
     """
     if connections.is_closed():
         return
-    with translated("watch the container engine"):
-        # A client of its own: the stream occupies its connection for good.
-        client = connections.short_lived(CALL_TIMEOUT_SECONDS)
+    client = connections.separate()
     try:
         with translated("watch the container engine"):
             stream = client.events(filters={"type": "container", "label": f"{LABEL_JOURNAL}={journal_id}"}, decode=True)

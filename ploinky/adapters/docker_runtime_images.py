@@ -9,7 +9,7 @@ from docker import errors as engine
 from docker.utils import parse_repository_tag
 
 from ploinky.adapters.debian_image import BASE_REFERENCE, build_base, why_not_buildable
-from ploinky.adapters.docker_runtime_errors import reason_of, translated
+from ploinky.adapters.docker_runtime_errors import NOT_FOUND, reason_of, status_of, translate, translated
 from ploinky.domain.errors import ImageUnavailable, RuntimeUnavailable
 from ploinky.ports.runtime import Image, Progress
 
@@ -71,10 +71,11 @@ class Images:
     def _local(self, reference: str) -> Image | None:
         client = self._client()
         try:
-            with translated(f"look for {reference}"):
-                answer = client.inspect_image(reference)
-        except ImageUnavailable:
-            return None
+            answer = client.inspect_image(reference)
+        except Exception as error:
+            if status_of(error) == NOT_FOUND:
+                return None
+            raise translate(f"look for {reference}", error) from error
         digest = answer.get("Id") if isinstance(answer, dict) else None
         if not isinstance(digest, str):
             raise RuntimeUnavailable("the container engine answers something unexpected about an image")
@@ -97,16 +98,19 @@ class Images:
 def _progress_of(messages: Iterator[object], reference: str) -> Iterator[str]:
     """Read what a pull says: a line whenever one more layer is known or done. **Raises** `ImageUnavailable`."""
     layers: dict[str, bool] = {}
+    failure = ""
+    # To the end also after an error, which is the last message: the library closes only what has been read up.
     for message in messages:
         if not isinstance(message, dict):
             continue
-        if "error" in message:
-            raise _unavailable(reference, str(message["error"]))
+        failure = str(message.get("error", failure))
         layer, status = message.get("id"), message.get("status")
         if not isinstance(layer, str) or status not in {"Pulling fs layer", *_LAYER_DONE} or len(layers) > MAX_LAYERS:
             continue
         layers[layer] = status in _LAYER_DONE
         yield f"pulling {reference}: {sum(layers.values())} of {len(layers)} layers"
+    if failure:
+        raise _unavailable(reference, failure)
 
 
 def _unavailable(reference: str, reason: str) -> ImageUnavailable:
