@@ -10,6 +10,8 @@ from ploinky.domain.errors import SourceInvalid
 
 URL_CHARACTERS = 2_048
 SLUG_CHARACTERS = 40
+SECRET_CHARACTERS = 4
+"""Shorter ones stand in ordinary words."""
 
 _ALLOWED_HINT = "Use http(s)://, file:// or an absolute local path."
 _USER_PART = re.compile(r"(?<=://)[^/@\s]*@")
@@ -34,9 +36,10 @@ class Location(NamedTuple):
 
     def redacted(self, text: str) -> str:
         """Take the credentials out of a text, wherever they stand in it."""
-        for secret in (self.password, self.username):
-            if secret and len(secret) > 2:
-                text = text.replace(secret, "***")
+        # A user's name alone is a token; beside a password it is a word that may stand anywhere.
+        secret = self.username if self.password is None else self.password
+        if secret and len(secret) >= SECRET_CHARACTERS:
+            text = text.replace(secret, "***")
         return _USER_PART.sub("", text)
 
 

@@ -57,6 +57,11 @@ class GitServer:
         self.password = password
         self.status = 200
         self.requests = 0
+        self.is_stuck = threading.Event()
+        """Set once an answer was held back."""
+        self.holds_back = False
+        """Send half of each longer answer, then nothing until the server stops."""
+        self._is_stopping = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"front": self}))
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
@@ -65,9 +70,14 @@ class GitServer:
         return f"http://{userinfo}127.0.0.1:{self._server.server_address[1]}/{name}"
 
     def stop(self) -> None:
+        self._is_stopping.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+    def hold(self) -> None:
+        self.is_stuck.set()
+        self._is_stopping.wait(GIT_TIMEOUT_SECONDS)
 
     def ask_git(
         self, method: str, target: str, headers: dict[str, str], body: bytes
@@ -135,7 +145,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.front.holds_back and self.command == "POST" and b"PACK" in body:
+            self.wfile.write(body[: len(body) // 2])
+            self.front.hold()
+        else:
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
