@@ -6,7 +6,6 @@ import os
 import struct
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-_IN_CLOSE_WRITE = 0x8
 _IN_MOVED_TO = 0x80
 _IN_CREATE = 0x100
 _IN_Q_OVERFLOW = 0x4000
@@ -24,7 +23,7 @@ class News(NamedTuple):
 
 
 class FolderWatch:
-    """Watch folders for files renamed, written or linked into them."""
+    """Watch folders for files that appear in them."""
 
     def __init__(self) -> None:
         """Open the kernel's queue. Raises: OSError when the kernel has none (left)."""
@@ -38,11 +37,15 @@ class FolderWatch:
         """Give the descriptor to wait on."""
         return int(self._descriptor)
 
-    def watch(self, folder: str) -> None:
-        """Watch a folder; idempotent. Raises: OSError when it is missing or the limit of watches is reached."""
+    def watch(self, folder: str, *, is_renamed_into: bool = True) -> None:
+        """Watch a folder for files renamed into it, or else for all new ones; idempotent.
+
+        Raises: OSError when it is missing or the limit of watches is reached.
+        """
         if folder in self._folders.values():
             return
-        mask = _IN_CLOSE_WRITE | _IN_MOVED_TO | _IN_CREATE | _IN_ONLYDIR
+        # A file that is made in its place may be half-written, and one with a temporary name is nobody's news.
+        mask = _IN_MOVED_TO | _IN_ONLYDIR | (0 if is_renamed_into else _IN_CREATE)
         number = self._libc.inotify_add_watch(self._descriptor, os.fsencode(folder), mask)
         if number < 0:
             raise _last_error(f"inotify_add_watch {folder}")

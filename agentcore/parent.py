@@ -152,8 +152,8 @@ class Parent:
         if self._watch is None:
             return False
         try:
-            for folder in (self._queue.tasks, self._queue.cancel):
-                self._watch.watch(folder)
+            self._watch.watch(self._queue.tasks)
+            self._watch.watch(self._queue.cancel, is_renamed_into=False)  # what it holds does not matter
         except OSError as error:
             self._say_once(f"scanning instead of watching: {error}")
             return False

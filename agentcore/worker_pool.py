@@ -66,6 +66,8 @@ class WorkerPool:
 
     def hear(self, worker: WorkerProcess) -> None:
         """Take a worker's news: its attempt is finished, or it hung up."""
+        if worker.channel.fileno() < 0:
+            return  # buried since the selector told of it: its number may belong to another process
         message = worker.receive()
         attempt = worker.running
         if attempt is not None and message == attempt.name.encode("ascii"):

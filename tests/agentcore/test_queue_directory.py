@@ -159,8 +159,10 @@ def test_refuses_task_files_that_are_no_files(echo: Agent, make: Callable[[Path]
 
 @pytest.mark.parametrize(
     "command",
-    ["../agent", "/bin/sh", "a/b", "..", ".hidden", "_private", "ns._private", "a..b", "a.", "handlers/one"]
-    + ["a\0b", "a\nb", "\ud800", "", "x" * 129],  # noqa: RUF005 - two subjects, two lists
+    [
+        *("../agent", "/bin/sh", "a/b", "..", ".hidden", "_private", "ns._private", "a..b", "a.", "handlers/one"),
+        *("a\0b", "a\nb", "\ud800", "", "x" * 129),
+    ],
 )
 def test_refuses_hostile_command_names(echo: Agent, command: str) -> None:
     """No command is ever a path, a private name or an unprintable text, even where `runTask` answers to all."""

@@ -120,7 +120,7 @@ def test_a_cancellation_after_the_end_changes_nothing(stuck: Agent) -> None:
 
 def test_enforces_the_deadline_of_a_handler(stuck: Agent, tmp_path: Path) -> None:
     """An attempt that outlasts its deadline is killed and answered with TASK_TIMEOUT."""
-    stuck.start().submit("stuck", str(tmp_path / "pid"), metadata=deadline_in(0.5))
+    stuck.start().submit("stuck", str(tmp_path / "pid"), metadata=deadline_in(2))
     pid = wait_pid(tmp_path / "pid")
     assert stuck.wait_outcome()["code"] == "TASK_TIMEOUT"
     assert not is_running(pid)
@@ -128,7 +128,7 @@ def test_enforces_the_deadline_of_a_handler(stuck: Agent, tmp_path: Path) -> Non
 
 def test_enforces_the_deadline_of_a_program(stuck: Agent, tmp_path: Path) -> None:
     """A program that outlasts its deadline is stopped with all that it started."""
-    stuck.start().submit("family", str(tmp_path), metadata=deadline_in(0.7))
+    stuck.start().submit("family", str(tmp_path), metadata=deadline_in(2))
     pids = [wait_pid(tmp_path / name) for name in ("parent", "child")]
     assert stuck.wait_outcome()["code"] == "TASK_TIMEOUT"
     wait_until(lambda: not any(map(is_running, pids)), what="the end of the programs")
