@@ -1,0 +1,150 @@
+"""Deploy, change, and take off."""
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from ploinky.control.commander import Commander
+from ploinky.domain import commands as c
+from ploinky.domain.deployment import Deployment, Desired
+from ploinky.domain.errors import Conflict, DeploymentNotFound, Invalid, RouteTaken
+from ploinky.domain.payload import Payload, inline_payload
+from ploinky.domain.routing import parse_route
+from ploinky.domain.specs import DeploymentSpec
+from ploinky.journal.dispatcher import Context
+from ploinky.ports.clock import Ids
+from ploinky.views.rows import Row
+from ploinky.views.views import Views
+
+AGENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+RESERVED_VARIABLES = re.compile(r"PLOINKY_.*|AGENT_DIR")
+ENVIRONMENT_LIMIT_BYTES = 32 * 1024
+CONCURRENCY_LIMIT = 1_000
+
+
+class Deployments:
+    """Deployments, for people."""
+
+    def __init__(self, views: Views, commander: Commander, ids: Ids, max_containers: int) -> None:
+        """Take the machinery and the configured limit."""
+        self._views = views
+        self._commander = commander
+        self._ids = ids
+        self._max_containers = max_containers
+
+    async def deploy(
+        self, domain: str, path: str, spec: DeploymentSpec, environment: Mapping[str, str] | None, context: Context
+    ) -> str:
+        """Put an agent at a route, or roll the same agent out again there; return the deployment's id.
+
+        Raises `Invalid`, or `RouteTaken` when another agent answers at the route.
+        """
+        route = parse_route(domain, path)
+        spec = self._validated(spec)
+        payload = self._environment(environment) if environment else None
+        known = self._views.find_deployment(route.domain, route.path)
+        if known is not None:
+            if self.get(known).state.spec.agent != spec.agent:
+                raise RouteTaken(domain=route.domain, path=route.path, deployment=known)
+            update = c.UpdateDeployment(subject_id=known, spec=spec, environment=payload)
+            return (await self._commander.execute(update, context)).subject_id
+        limit = int(self._views.setting("maxContainers") or self._max_containers)
+        if len(self._views.deployments.rows) >= limit:
+            raise Conflict(
+                f"There are {limit} deployments already, the most allowed",
+                hint="Undeploy one, or raise `maxContainers`.",
+            )
+        deploy = c.Deploy(
+            subject_id=self._ids.mint(), domain=route.domain, path=route.path, spec=spec, environment=payload
+        )
+        return (await self._commander.execute(deploy, context)).subject_id
+
+    async def command(self, deployment_id: str, wish: type[c.DeploymentCommand], context: Context) -> None:
+        """Give a command that needs no more than the deployment: start, stop, restart, undeploy."""
+        self.get(deployment_id)
+        await self._commander.execute(wish(subject_id=deployment_id), context, is_urgent=True)
+
+    async def update(self, deployment_id: str, context: Context) -> None:
+        """Fetch the newest commit and roll it out."""
+        spec = self.get(deployment_id).state.spec
+        await self._commander.execute(c.UpdateDeployment(subject_id=deployment_id, spec=spec), context)
+
+    def get(self, deployment_id: str) -> Row[Deployment]:
+        """Return a deployment. Raises `DeploymentNotFound`."""
+        row = self._views.deployments.rows.get(deployment_id)
+        if row is None:
+            raise DeploymentNotFound(deployment=deployment_id)
+        return row
+
+    def find(self, domain: str, path: str) -> str:
+        """Return the id of the deployment at a route. Raises `DeploymentNotFound`."""
+        route = parse_route(domain, path)
+        found = self._views.find_deployment(route.domain, route.path)
+        if found is None:
+            raise DeploymentNotFound(domain=route.domain, path=route.path)
+        return found
+
+    def list(self, domain: str | None, path: str | None) -> list[tuple[str, Row[Deployment]]]:
+        """Return the deployments, those being removed included, by route."""
+        rows = [
+            (key, row)
+            for key, row in self._views.deployments.items()
+            if (domain is None or row.state.domain == domain) and (path is None or row.state.path == path)
+        ]
+        return sorted(rows, key=lambda item: (item[1].state.domain, item[1].state.path, item[0]))
+
+    def _validated(self, spec: DeploymentSpec) -> DeploymentSpec:
+        if not AGENT_NAME.fullmatch(spec.agent):
+            raise Invalid(f"{spec.agent!r} is not an agent's name", hint="Letters, digits, dots, dashes, underscores.")
+        if spec.concurrency is not None and not 1 <= spec.concurrency <= CONCURRENCY_LIMIT:
+            raise Invalid(f"concurrency must be between 1 and {CONCURRENCY_LIMIT}, not {spec.concurrency}")
+        named = self._views.repositories.get(spec.repository)
+        if named is not None:
+            return msgspec.structs.replace(spec, repository=named.url, branch=spec.branch or named.branch)
+        return msgspec.structs.replace(spec, repository=parse_repository(spec.repository))
+
+    def _environment(self, environment: Mapping[str, str]) -> Payload:
+        for name in environment:
+            if not VARIABLE_NAME.fullmatch(name):
+                raise Invalid(f"{name!r} cannot be the name of a variable")
+            if RESERVED_VARIABLES.fullmatch(name):
+                raise Invalid(
+                    f"{name} is reserved", hint="Names beginning with PLOINKY_ and AGENT_DIR are set by Ploinky."
+                )
+        content = msgspec.json.encode(dict(environment), order="sorted")
+        if len(content) > ENVIRONMENT_LIMIT_BYTES:
+            raise Invalid(f"The environment is larger than {ENVIRONMENT_LIMIT_BYTES} bytes")
+        return inline_payload(content, self._ids.salt())
+
+
+def parse_repository(url: str) -> str:
+    """Check a repository's address: http(s)://, file:// or an absolute path, without credentials."""
+    is_web = url.startswith(("http://", "https://"))
+    if not is_web and not url.startswith(("file:///", "/")):
+        raise Invalid(
+            f"{url!r} is neither a git URL nor a known repository",
+            hint="Use https://, file:// or an absolute path, or a name from `ploinky repo list`.",
+        )
+    if is_web and "@" in url.partition("://")[2].partition("/")[0]:
+        raise Invalid("A repository's URL must not hold credentials")
+    if any(ord(character) < ord(" ") for character in url):
+        raise Invalid("A repository's URL must be printable")
+    return url
+
+
+def summarise_state(state: Deployment, *, is_serving: bool) -> str:
+    """Return a deployment's state in one word, as people see it.
+
+    `is_serving` tells whether an instance of the active generation takes requests.
+    """
+    if state.desired is Desired.REMOVED:
+        return "removing"
+    if state.rollout is not None:
+        return "deploying" if state.rollout.reason in {"deploy", "update"} or not is_serving else "restarting"
+    if state.desired is Desired.STOPPED:
+        return "stopped"
+    if is_serving:
+        return "running"
+    return "restarting" if state.active_generation else "failed"
