@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from ploinky.adapters.journal_ballast import Ballast
-from ploinky.adapters.sqlalchemy_journal_connections import connect_for_writing, driver_connection
+from ploinky.adapters.sqlalchemy_journal_connections import driver_connection
 from ploinky.adapters.sqlalchemy_journal_errors import as_write_error
 from ploinky.adapters.sqlalchemy_journal_reader import SqlalchemyJournalReader, read_head
 from ploinky.domain.errors import Fenced, JournalBroken, JournalConflict
@@ -23,16 +23,11 @@ _RAISE_EPOCH = "UPDATE head SET epoch = epoch + 1 WHERE id = 1"
 class SqlalchemyJournalStore:
     """Implement `ploinky.ports.journal_store.JournalStore`. Made by `open_journal`."""
 
-    def __init__(self, path: str) -> None:
-        """Open a journal whose schema is current."""
-        self._writing: Connection | None = connect_for_writing(path)
-        try:
-            self._reader = SqlalchemyJournalReader(path)
-        except BaseException:
-            self._writing.close()
-            raise
-        self._ballast = Ballast(f"{path}.ballast")
-        self._ballast.restore()
+    def __init__(self, path: str, writing: Connection, ballast: Ballast) -> None:
+        """Take over the connection that writes `path`, whose schema is current."""
+        self._writing: Connection | None = writing
+        self._reader = SqlalchemyJournalReader(path)
+        self._ballast = ballast
 
     @property
     def journal_id(self) -> str:

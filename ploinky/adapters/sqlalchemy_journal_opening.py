@@ -7,11 +7,12 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
+from ploinky.adapters.journal_ballast import Ballast
 from ploinky.adapters.sqlalchemy_journal import SqlalchemyJournalStore
 from ploinky.adapters.sqlalchemy_journal_connections import connect_for_writing, driver_connection
 from ploinky.adapters.sqlalchemy_journal_errors import translated
 from ploinky.adapters.sqlalchemy_journal_schema import SCHEMA_REVISION
-from ploinky.domain.errors import DirectoryUnusable, JournalCorrupt
+from ploinky.domain.errors import DirectoryUnusable, JournalBroken, JournalCorrupt, JournalFull
 from ploinky.ports.journal_store import GENESIS_HASH, READ_LIMIT_ROWS, Head, JournalStore, Record
 
 TAIL_CHECK_ROWS = READ_LIMIT_ROWS
@@ -30,13 +31,32 @@ def open_journal(path: str, verify: Verify) -> SqlalchemyJournalStore:
 
     The caller holds the data directory's lease. Raises `DirectoryUnusable`, `JournalNewer` or `JournalCorrupt`.
     """
-    _make_file(path)
-    _bring_up_to_date(path)
-    store = SqlalchemyJournalStore(path)
+    ballast = Ballast(f"{path}.ballast")
     try:
-        check_tail(store, verify)
+        store = _open(path, verify, ballast)
+    except (JournalFull, JournalBroken):
+        # On a full disk even the shared memory beside the log cannot be made, which SQLite calls an I/O error.
+        if not ballast.release():
+            raise
+        store = _open(path, verify, ballast)
+    ballast.restore()
+    return store
+
+
+def _open(path: str, verify: Verify, ballast: Ballast) -> SqlalchemyJournalStore:
+    _make_file(path)
+    writing = connect_for_writing(path)
+    try:
+        with translated():
+            _bring_up_to_date(writing, path)
+        store = SqlalchemyJournalStore(path, writing, ballast)
+        try:
+            check_tail(store, verify)
+        except BaseException:
+            store.close()
+            raise
     except BaseException:
-        store.close()
+        writing.close()
         raise
     return store
 
@@ -71,15 +91,10 @@ def _make_file(path: str) -> None:
         _sync_directory(directory)
 
 
-def _bring_up_to_date(path: str) -> None:
-    connection = connect_for_writing(path)
-    try:
-        with translated():
-            stored = _stored_revision(connection)
-            if stored != SCHEMA_REVISION:
-                _migrate(connection, path, stored)
-    finally:
-        connection.close()
+def _bring_up_to_date(connection: Connection, path: str) -> None:
+    stored = _stored_revision(connection)
+    if stored != SCHEMA_REVISION:
+        _migrate(connection, path, stored)
 
 
 def _stored_revision(connection: Connection) -> str | None:

@@ -13,7 +13,6 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from ploinky.adapters import alembic_journal, journal_ballast, sqlalchemy_journal_opening
-from ploinky.adapters.sqlalchemy_journal import SqlalchemyJournalStore
 from ploinky.adapters.sqlalchemy_journal_connections import IDLE_READERS_LIMIT, connect
 from ploinky.adapters.sqlalchemy_journal_opening import TAIL_CHECK_ROWS, open_journal
 from ploinky.adapters.sqlalchemy_journal_reader import SqlalchemyJournalReader
@@ -64,7 +63,7 @@ def test_schema_is_what_the_migrations_lead_to(written: str) -> None:
 
 def test_durability_is_set(written: str) -> None:
     """The writing connection syncs each commit to the write-ahead log and never folds it back by itself."""
-    store = SqlalchemyJournalStore(written)
+    store = open_journal(written, verify)
     connection = store._open_connection()
     pragmas = ("journal_mode", "synchronous", "wal_autocheckpoint")
     assert [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in pragmas] == ["wal", 2, 0]

@@ -1,0 +1,107 @@
+"""One fully filled sample of every type of event, as the files in `golden/` hold it.
+
+Samples are added, never changed.
+"""
+
+from datetime import UTC, datetime
+
+from ploinky.domain import events as e
+from ploinky.domain.payload import PayloadReference
+from ploinky.domain.specs import DeploymentSpec, Evidence, Release, RetryPolicy, RuntimeChoice
+
+AT = datetime(2030, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
+PAYLOAD = PayloadReference(12, "ab" * 32)
+SPEC = DeploymentSpec(
+    agent="écho",
+    repository="https://git.example/agents.git",
+    branch="main",
+    runtime=RuntimeChoice.DOCKER,
+    image="echo:1",
+    access="public",
+    concurrency=2,
+    time_limit_seconds=1.5,
+)
+RELEASE = Release(
+    commit="c0ffee",
+    image="echo:1",
+    access="public",
+    concurrency=2,
+    time_limit_seconds=1.5,
+    retries=RetryPolicy(lost=1, failed=2, backoff_seconds=0.5),
+    memory_bytes=1024,
+    cpus=0.5,
+    pids=16,
+    has_network=False,
+    command=("run", "me"),
+    warnings=("unknown key",),
+)
+EVIDENCE = Evidence(exit_code=137, is_out_of_memory=True, log_tail="last\nlines")
+
+_DEPLOYMENT: tuple[e.Event, ...] = (
+    e.DeploymentRequested(domain="example.com", path="/echo", spec=SPEC, environment=PAYLOAD),
+    e.DeploymentUpdated(spec=SPEC, environment=PAYLOAD),
+    e.RolloutRequested(generation=2, reason="recovery", release=RELEASE),
+    e.SourceFetched(generation=2, release=RELEASE, is_from_cache=True),
+    e.ImageReady(generation=2, runtime="docker", image="echo:1", digest="sha256:1"),
+    e.DeploymentSwitched(generation=2, release=RELEASE, runtime="docker", image="echo:1", switched_at=AT),
+    e.RolloutSucceeded(generation=2),
+    e.RolloutFailed(generation=2, step="start", code="CODE", message="why", hint="do", evidence=EVIDENCE),
+    e.RestartScheduled(due_at=AT, failures=3),
+    e.DeploymentStopRequested(),
+    e.RemovalRequested(),
+    e.DiscardRequested(),
+    e.DeploymentRemoved(),
+)
+_INSTANCE: tuple[e.Event, ...] = (
+    e.InstanceCreated(
+        deployment_id="d1", generation=2, number=0, runtime="docker", name="n", image="echo:1", release=RELEASE
+    ),
+    e.InstanceStarted(engine_id="engine-1", queue_identity="1:2:3"),
+    e.InstanceStartFailed(code="CODE", message="why", hint="do"),
+    e.InstanceReady(),
+    e.InstancePaused(),
+    e.InstanceResumed(),
+    e.InstanceStopRequested(reason="replaced", grace_seconds=10.0),
+    e.InstanceStopped(reason="exited", evidence=EVIDENCE),
+    e.InstanceRemoveRequested(),
+    e.InstanceRemoved(),
+    e.InstanceUnobservable(reason="away"),
+    e.InstanceObservedAgain(),
+    e.OrphanFound(runtime="docker", name="stray"),
+)
+_TASK: tuple[e.Event, ...] = (
+    e.TaskSubmitted(
+        deployment_id="d1",
+        command="run",
+        params=PAYLOAD,
+        metadata=PAYLOAD,
+        time_limit_seconds=1.5,
+        lost_retries=3,
+        failed_retries=2,
+        backoff_seconds=0.5,
+        idempotency="key",
+        request_digest="digest",
+    ),
+    e.AttemptStarted(attempt=1, instance_id="d1.2.0", transport="file", deadline_at=AT),
+    e.TaskClaimed(attempt=1),
+    e.AttemptExpired(attempt=1, reason="failed", code="CODE", message="why", retry_at=AT),
+    e.CancelRequested(),
+    e.TaskSucceeded(attempt=1, result=PAYLOAD, claimed_at=AT),
+    e.TaskFailed(attempt=1, code="CODE", message="why", error_details=PAYLOAD, claimed_at=AT),
+    e.TaskCancelled(),
+    e.TaskDead(code="TASK_LOST", message="why"),
+    e.ResultLate(attempt=1),
+    e.ResultQuarantined(attempt=1, reason="a link"),
+)
+_REST: tuple[e.Event, ...] = (
+    e.RepositoryAdded(url="https://git.example/agents.git", branch="main"),
+    e.RepositoryRemoved(),
+    e.KeyIssued(name="first", secret_sha256="cd" * 32, reason="init"),
+    e.KeyRevoked(),
+    e.SettingChanged(name="taskTimeout", value=30.0),
+)
+
+SAMPLES: dict[tuple[str, int], e.Event] = {
+    (sample.TYPE, sample.SCHEMA): sample for sample in (*_DEPLOYMENT, *_INSTANCE, *_TASK, *_REST)
+}
+"""By type and schema. When a schema grows, the file of the older one stays and is expected to be lifted."""
