@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ploinky.adapters.dulwich_sources_cache import Cache
+from ploinky.adapters.dulwich_sources_changes import uncommitted_changes
 from ploinky.adapters.dulwich_sources_failures import Refusal, refusal_of
 from ploinky.adapters.dulwich_sources_remote import Remote
 
@@ -80,11 +81,19 @@ def answer_to(request: dict[str, Any], report: Report) -> dict[str, Any]:
             else:
                 remote = Remote(request["address"], request["is_local"], request["username"], request["password"])
                 commit, directory, is_from_cache = cache.fetched(remote, request["branch"])
+                if remote.is_local:
+                    _tell_changes(uncommitted_changes(remote.address, commit), report)
     except Refusal:
         raise
     except Exception as error:
         raise refusal_of(error) from error
     return {"commit": commit, "directory": directory, "is_from_cache": is_from_cache}
+
+
+def _tell_changes(paths: list[str], report: Report) -> None:
+    if paths:
+        others = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        report(f"not deployed, since not committed: {paths[0]}{others}")
 
 
 @contextlib.contextmanager
