@@ -20,7 +20,10 @@ def instance_id(deployment_id: str, generation: int, number: int) -> str:
 def parse_instance_id(value: str) -> InstanceNumber:
     """Take an instance's id apart. Raises `ValueError` when it is none."""
     deployment_id, generation, number = value.split(".")
-    return InstanceNumber(deployment_id, int(generation), int(number))
+    parsed = InstanceNumber(deployment_id, int(generation), int(number))
+    if not deployment_id or instance_id(*parsed) != value:
+        raise ValueError(f"{value!r} is not the id of an instance")
+    return parsed
 
 
 def stream_name(kind: str, subject_id: str) -> str:

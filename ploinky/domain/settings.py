@@ -54,12 +54,14 @@ def _validated(name: str, value: SettingValue) -> SettingValue:
     bounds = SETTINGS.get(name)
     if bounds is None:
         raise Invalid(f"There is no setting {name!r}", hint=f"There are {', '.join(sorted(SETTINGS))}.")
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or (bounds.kind is int and not float(value).is_integer()):
+    if isinstance(value, bool | str):
         raise Invalid(f"{name} must be a number, not {value!r}")
-    number = bounds.kind(value)
-    if not bounds.least <= number <= bounds.most:
+    # Before any conversion: a huge integer has no float.
+    if not bounds.least <= value <= bounds.most:
         raise Invalid(f"{name} must be between {bounds.least:g} and {bounds.most:g}, not {value!r}")
+    number = bounds.kind(value)
+    if number != value:
+        raise Invalid(f"{name} must be a whole number, not {value!r}")
     return number
 
 
