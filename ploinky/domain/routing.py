@@ -87,7 +87,8 @@ class RouteTable:
 
 
 def _longest_prefix(paths: dict[str, str], path: str) -> str | None:
-    prefix = path
+    # No route is longer than the limit; a request's path may be, and looking at each of its prefixes takes long.
+    prefix = path if len(path) <= PATH_LIMIT_CHARACTERS else path[: PATH_LIMIT_CHARACTERS + 1].rpartition("/")[0]
     while prefix:
         if prefix in paths:
             return prefix
