@@ -1,11 +1,12 @@
 """One repository's cache: a shallow bare clone, and immutable folders of its commits."""
 
+import contextlib
 import hashlib
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from dulwich.errors import GitProtocolError
 from dulwich.objects import Commit, ObjectID, Tag
@@ -53,8 +54,9 @@ class Cache:
                     raise refusal from error
                 self._report("the cache cannot be used; fetching the repository anew")
         fresh = tempfile.mkdtemp(prefix=_TEMPORARY, dir=self._directory)
-        Repo.init_bare(fresh).close()
-        answer = self._fetched(fresh, remote, branch)
+        with _removed_on_failure(fresh):
+            Repo.init_bare(fresh).close()
+            answer = self._fetched(fresh, remote, branch)
         shutil.rmtree(self._bare, ignore_errors=True)
         os.rename(fresh, self._bare)
         return answer
@@ -116,10 +118,11 @@ class Cache:
         if not isinstance(commit, Commit):
             raise Refusal("invalid", f"{commit_id.decode()} is no commit")
         aside = tempfile.mkdtemp(prefix=_TEMPORARY, dir=self._checkouts)
-        os.chmod(aside, 0o755)  # noqa: S103 - the user inside a container reads it
-        TreeWriter(repo.object_store, aside, self._report).write(commit.tree)
-        sync_file_system(aside)
-        os.rename(aside, directory)
+        with _removed_on_failure(aside):
+            os.chmod(aside, 0o755)  # noqa: S103 - the user inside a container reads it
+            TreeWriter(repo.object_store, aside, self._report).write(commit.tree)
+            sync_file_system(aside)
+            os.rename(aside, directory)
         return directory
 
     def _tidy(self) -> None:
@@ -135,6 +138,15 @@ class Cache:
             for name in names:
                 if name.endswith(".lock") or (folder == packs and not name.startswith("pack-")):
                     os.unlink(os.path.join(folder, name))
+
+
+@contextlib.contextmanager
+def _removed_on_failure(directory: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
 
 
 def _peeled(repo: Repo, object_id: ObjectID) -> ObjectID:

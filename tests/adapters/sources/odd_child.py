@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 FOREVER_SECONDS = 600
 
@@ -18,7 +17,7 @@ def main() -> None:
         print(json.dumps({"progress": "two"}), flush=True)
         print(json.dumps({"commit": "c", "environment": dict(os.environ)}))
     elif how == "hang":
-        time.sleep(FOREVER_SECONDS)
+        signal.pause()
     elif how == "leave somebody behind":
         left = subprocess.Popen(["sleep", str(FOREVER_SECONDS)])
         print(json.dumps({"progress": str(left.pid)}), flush=True)

@@ -178,9 +178,10 @@ def test_refuses_a_deep_tree(tmp_path: Path) -> None:
 
 
 def test_nothing_of_a_refused_tree_is_served(tmp_path: Path) -> None:
-    """Through the whole adapter: the error names the path, and no checkout is left."""
+    """Through the whole adapter: the error names the path, and no checkout, clone or half of one is left."""
     url = hostile_repository(tmp_path / "hostile.git", [(b"ok", FILE, b"x"), (b"evil", LINK, b"/etc/passwd")])
     with pytest.raises(SourceInvalid, match="evil") as caught:
         DulwichSources(tmp_path / "repos").fetch(url, None, print)
     assert caught.value.advice
-    assert not list(tmp_path.glob("repos/*/checkouts/[0-9a-f]*"))
+    (cache,) = (tmp_path / "repos").iterdir()
+    assert sorted(str(path.relative_to(cache)) for path in cache.rglob("*")) == ["checkouts", "lock"]
