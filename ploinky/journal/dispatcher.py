@@ -13,6 +13,7 @@ from ploinky.domain.commands import Command
 from ploinky.domain.decider import Attached, Decider, Repeated
 from ploinky.domain.errors import (
     Fenced,
+    Invalid,
     JournalBroken,
     JournalFull,
     OutcomeUnknown,
@@ -155,12 +156,20 @@ class Dispatcher:
         answer: Answer | PloinkyError
         try:
             self._admit(is_urgent=is_urgent)
+        except PloinkyError as refusal:
+            # At once: it rests on no decision, and must not make the queue any longer.
+            if done is not None:
+                done(refusal)
+            return
+        try:
             answer = self._decide(command, context, expected)
         except PloinkyError as refusal:
             answer = refusal
+        except UnicodeEncodeError as error:
+            answer = Invalid(f"A name in this request has no UTF-8 form: {error}")
         if done is None:
             return
-        if self._fatal is not None or (self._in_flight is None and not self._pending.records):
+        if self._in_flight is None and not self._pending.records:
             done(answer)
             return
         self._undelivered += 1
