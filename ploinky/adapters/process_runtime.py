@@ -1,5 +1,6 @@
 """Instances as plain processes of this machine: no engine needed, and no isolation."""
 
+import contextlib
 import os
 import secrets
 import threading
@@ -48,9 +49,7 @@ class ProcessRuntime:
         self._bells = Bells()
         self._children: set[int] = set()
         self._children_lock = threading.Lock()
-        for folder in self._folders.cut_short():
-            self._end(folder, 0)
-            self._folders.drop(folder)
+        self._finish_what_was_cut_short()
 
     def check(self) -> Availability:
         if not hasattr(os, "pidfd_open"):
@@ -90,7 +89,7 @@ class ProcessRuntime:
             raise RuntimeRefused(f"{name} cannot be started: {report.removeprefix(REFUSED)}")
         # Another start may have won: what counts is that somebody runs, or ran, it.
         if read_shim(folder) is None:
-            raise RuntimeRefused(f"{name} was not started", hint="It may have been removed meanwhile.")
+            raise RuntimeUnavailable(f"{name} was not started", hint="Was it removed meanwhile, or is the disk full?")
 
     def stop(self, name: str, grace_seconds: float) -> Observation | None:
         folder = self._folders.path(name)
@@ -153,6 +152,12 @@ class ProcessRuntime:
                 continue  # whose it is cannot be told, so it is nobody's business
             if folder and record and record.labels.get(LABEL_JOURNAL) == journal_id:
                 yield folder, record
+
+    def _finish_what_was_cut_short(self) -> None:
+        for folder in self._folders.cut_short():
+            with contextlib.suppress(RuntimeRefused):  # a process that cannot be killed must not keep the server down
+                self._end(folder, 0)
+                self._folders.drop(folder)
 
     def _end(self, folder: Path, grace_seconds: float) -> None:
         """End whatever runs for this folder; nothing of it is left afterwards."""

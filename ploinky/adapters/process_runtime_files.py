@@ -7,6 +7,7 @@
 .new-*, .removed-*     a create or a remove that is going on, or was cut short
 """
 
+import errno
 import json
 import os
 import re
@@ -19,7 +20,7 @@ import msgspec
 
 from ploinky.adapters.process_runtime_identity import ProcessIdentity
 from ploinky.adapters.process_runtime_shim import EXIT_FILE, LAUNCH_FILE, PROCESS_FILE
-from ploinky.domain.errors import RuntimeRefused
+from ploinky.domain.errors import RuntimeRefused, StorageFull
 
 INSTANCE_FILE = "instance.json"
 MAX_RECORD_BYTES = 1024 * 1024
@@ -89,17 +90,19 @@ class InstanceFolders:
                 hint="Use letters, digits, dot, dash and underscore, at most 128.",
             )
         building = self._root / f"{_NEW_PREFIX}{secrets.token_hex(8)}"
-        building.mkdir(mode=0o700)
         try:
+            building.mkdir(mode=0o700)
             _write_durably(building / LAUNCH_FILE, json.dumps(launch).encode())
             _write_durably(building / INSTANCE_FILE, msgspec.json.encode(record))
             building.rename(self._root / record.name)
-        except OSError:
+        except OSError as error:
             # Renaming onto a folder that holds something fails, so the first creator wins.
             shutil.rmtree(building, ignore_errors=True)
-            if self.path(record.name) is None:
-                raise
-            return False
+            if self.path(record.name) is not None:
+                return False
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise StorageFull(directory=str(self._root)) from error
+            raise RuntimeRefused(f"the state of {record.name} cannot be written: {error.strerror}") from error
         return True
 
     def set_aside(self, name: str) -> Path | None:

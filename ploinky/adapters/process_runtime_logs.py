@@ -1,6 +1,8 @@
 """The output of agents that run as plain processes: files that are read from their end and kept small."""
 
+import io
 import os
+import stat
 from pathlib import Path
 
 MAX_TAIL_BYTES = 1024 * 1024
@@ -9,9 +11,11 @@ MAX_LOG_BYTES = 16 * 1024 * 1024
 
 def newest_lines(path: Path, count: int) -> bytes:
     """Return the last lines of a file, at most 1 MiB; empty when there is no such file."""
-    tail = _newest_bytes(path)
-    lines = tail.splitlines(keepends=True)
-    return b"".join(lines[-count:]) if count > 0 else b""
+    file = _open(path, os.O_RDONLY) if count > 0 else None
+    if file is None:
+        return b""
+    with file:
+        return b"".join(_newest_bytes(file).splitlines(keepends=True)[-count:])
 
 
 def keep_small(path: Path) -> None:
@@ -20,24 +24,29 @@ def keep_small(path: Path) -> None:
     In place, because the agent holds the file open: it appends, so what it writes next lands after the cut.
     What it writes between reading and cutting is lost.
     """
-    try:
-        if path.stat().st_size <= MAX_LOG_BYTES:
-            return
-        newest = _newest_bytes(path)
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
+    file = _open(path, os.O_RDWR | os.O_APPEND)
+    if file is None:
         return
-    with os.fdopen(descriptor, "ab") as file:
-        file.truncate(0)
-        file.write(newest)
+    with file:
+        if file.seek(0, os.SEEK_END) > MAX_LOG_BYTES:
+            newest = _newest_bytes(file)
+            file.truncate(0)
+            file.write(newest)
 
 
-def _newest_bytes(path: Path) -> bytes:
+def _open(path: Path, flags: int) -> io.FileIO | None:
+    """Open a log; None when it is none: an agent may have put a link or a pipe in its place, which is not followed."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return b""
-    with os.fdopen(descriptor, "rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - MAX_TAIL_BYTES))
-        return file.read(MAX_TAIL_BYTES)
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return io.FileIO(descriptor, "r+" if flags & os.O_RDWR else "r")
+    os.close(descriptor)
+    return None
+
+
+def _newest_bytes(file: io.FileIO) -> bytes:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - MAX_TAIL_BYTES))
+    return file.read(MAX_TAIL_BYTES)

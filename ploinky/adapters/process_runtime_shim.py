@@ -172,11 +172,9 @@ def run(folder: Path) -> int:
         return 0
     (folder / LAUNCH_FILE).unlink(missing_ok=True)
     try:
-        log = os.open(launch["log_path"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        _log_to(launch["log_path"])
     except OSError as error:
         return _give_up(folder, f"the log cannot be written: {error}")
-    os.dup2(log, 2)
-    os.close(log)
     pid, failure = spawn(launch)
     if failure:
         os.waitpid(pid, 0)
@@ -187,6 +185,14 @@ def run(folder: Path) -> int:
     end_descendants()
     _record_exit(folder, exit_code)
     return 0
+
+
+def _log_to(path: str) -> None:
+    """Append everything from now on to the log. It does not wait for a reader if the log should be a pipe."""
+    log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    os.set_blocking(log, True)
+    os.dup2(log, 2)
+    os.close(log)
 
 
 def _execute(command: list[str], environment: dict[str, str]) -> None:

@@ -1,8 +1,6 @@
 """One way to ask every runtime for the same behaviour: what an instance does, and how to wait for it."""
 
 import os
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +14,7 @@ from ploinky.ports.runtime import (
     ObservedState,
     Runtime,
 )
+from tests.waiting import wait_until
 
 DEADLINE_SECONDS = 20.0
 NOBODY = 65534
@@ -23,11 +22,7 @@ NOBODY = 65534
 
 def eventually(condition: Callable[[], bool], what: str) -> None:
     """Wait until a condition holds, or fail saying what was awaited."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, f"did not happen in time: {what}"
-        pause.wait(0.02)
+    wait_until(condition, timeout_seconds=DEADLINE_SECONDS, what=what)
 
 
 class Program(Protocol):

@@ -1,6 +1,8 @@
 """What the process runtime keeps on disk, and what it does with records that are broken or left over."""
 
+import errno
 import json
+import os
 import stat
 import subprocess
 import sys
@@ -9,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from ploinky.adapters import process_runtime_logs
+from ploinky.adapters import process_runtime, process_runtime_logs
 from ploinky.adapters.process_runtime import ProcessRuntime
 from ploinky.adapters.process_runtime_files import InstanceFolders
-from ploinky.domain.errors import RuntimeRefused
+from ploinky.adapters.process_runtime_shim import read_stat
+from ploinky.domain.errors import RuntimeRefused, RuntimeUnavailable, StorageFull
 from ploinky.ports.runtime import ObservedState
 from tests.contracts.runtime_harness import Bench, Exits, Sleeps, eventually
 
@@ -69,13 +72,13 @@ def test_are_unknown_when_broken(bench: Bench, content: str) -> None:
 
 
 def test_kill_also_what_a_broken_record_hides(bench: Bench) -> None:
-    """A running agent whose record was damaged is found by its marker and killed on removal."""
+    """A running agent whose record was damaged is found by its marker and killed on removal, and its shim ends."""
     name = bench.run_until_it_speaks("hidden", Sleeps())
     record = folder_of(bench, name) / "process.json"
     pid = json.loads(record.read_bytes())["pid"]
     record.write_text("{")
     bench.runtime.remove(name)
-    eventually(lambda: not Path(f"/proc/{pid}").exists() or bench.runtime.list("records") != [], "the shim ends")
+    eventually(lambda: bench.runtime.list("records") == [] and read_stat(pid) is None, "the shim ends")
 
 
 def test_leave_out_what_belongs_to_nobody(bench: Bench) -> None:
@@ -98,7 +101,7 @@ def test_are_cleared_of_interrupted_work_at_the_start(bench: Bench) -> None:
     (bench.folder / "state" / ".new-0123").mkdir()
     ProcessRuntime(bench.folder / "state")
     assert list((bench.folder / "state").iterdir()) == []
-    eventually(lambda: bench.runtime.list("records") == [] and not Path(f"/proc/{pid}").exists(), "the process ends")
+    eventually(lambda: bench.runtime.list("records") == [] and read_stat(pid) is None, "the process ends")
 
 
 class TestLogs:
@@ -131,6 +134,77 @@ class TestLogs:
         log.write_bytes(b"line\n")
         process_runtime_logs.keep_small(log)
         assert log.read_bytes() == b"line\n"
+
+    @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+    def test_are_empty_when_something_else_is_in_their_place(self, bench: Bench, kind: str) -> None:
+        """A link is not followed, a pipe is not waited for, and a relist goes on."""
+        name = bench.create("odd", Exits(0))
+        log = bench.folder / "odd.log"
+        match kind:
+            case "link":
+                log.symlink_to("/etc/passwd")
+            case "pipe":
+                os.mkfifo(log)
+            case _:
+                log.mkdir()
+        assert bench.runtime.logs(name, 10) == b""
+        assert len(bench.runtime.list("records")) == 1
+        with pytest.raises(RuntimeRefused, match="log"):
+            bench.runtime.start(name)
+
+
+class TestFailure:
+    @pytest.mark.parametrize(("number", "expected"), [(errno.ENOSPC, StorageFull), (errno.EIO, RuntimeRefused)])
+    def test_of_the_disk_leaves_no_half_instance(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int, expected: type[Exception]
+    ) -> None:
+        """A creation that cannot be written is told as what it is and leaves nothing behind."""
+
+        def fail(_descriptor: int) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "fsync", fail)
+        with pytest.raises(expected):
+            bench.create("unwritten", Exits(0))
+        assert list((bench.folder / "state").iterdir()) == []
+
+    def test_to_kill_a_leftover_does_not_keep_the_server_down(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A folder whose processes resist is kept for the next start."""
+        name = bench.create("resisting", Exits(0))
+        record = {"pid": os.getpid(), "start_ticks": 0, "boot_id": "another-boot"}
+        (folder_of(bench, name) / "process.json").write_text(json.dumps(record))
+        aside = InstanceFolders(bench.folder / "state").set_aside(name)
+        assert aside is not None
+        with monkeypatch.context() as patch:
+            patch.setattr(process_runtime, "end_survivors", lambda _marker: False)
+            ProcessRuntime(bench.folder / "state")
+        assert aside.exists()
+        ProcessRuntime(bench.folder / "state")
+        assert not aside.exists()
+
+    def test_of_the_shim_is_no_outcome(self, bench: Bench) -> None:
+        """A shim that ends without a word has started nothing; a later start may succeed."""
+        name = bench.create("mute", Exits(0))
+        launch = folder_of(bench, name) / "launch.json"
+        whole = launch.read_bytes()
+        launch.write_bytes(b"{")
+        with pytest.raises(RuntimeUnavailable):
+            bench.runtime.start(name)
+        launch.write_bytes(whole)
+        bench.runtime.start(name)
+        assert bench.await_exit(name).exit_code == 0
+
+    def test_to_spawn_is_told(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where no process can be made the runtime is not available for now."""
+
+        def fail(*_arguments: object, **_options: object) -> int:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+        monkeypatch.setattr(os, "posix_spawn", fail)
+        with pytest.raises(RuntimeUnavailable, match="no process"):
+            bench.runtime.start(bench.create("unspawned", Exits(0)))
 
 
 class TestShim:
