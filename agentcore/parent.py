@@ -190,9 +190,8 @@ class Parent:
                 self._pool.give_back(worker)
                 continue
             attempt = RunningAttempt(name)
-            if not self._pool.start(worker, attempt):
-                self._end(name, TaskFailure(WORKER_DIED, "no worker could be started"), attempt.claimed_at_epoch)
-            elif attempt.next_look_at_monotonic is not None:
+            self._pool.start(worker, attempt)
+            if attempt.next_look_at_monotonic is not None:
                 self._wake_at = min(self._wake_at, attempt.next_look_at_monotonic)
 
     def _claim(self, name: str) -> bool:
@@ -222,8 +221,10 @@ class Parent:
         for attempt, failure in self._pool.reap():
             if attempt.is_unread and failure.code == WORKER_DIED and not self._signals.is_told:
                 worker = self._pool.take()
-                if worker is not None and self._pool.start(worker, attempt):
-                    continue  # it was never begun, so this is no repetition
+                if worker is not None:
+                    attempt.is_unread = False
+                    self._pool.start(worker, attempt)  # it was never begun, so this is no repetition
+                    continue
             self._end(attempt.name, failure, attempt.claimed_at_epoch)
 
     def _end(self, name: str, failure: TaskFailure, claimed_at_epoch: float) -> None:

@@ -52,17 +52,12 @@ class WorkerPool:
         worker.running = None
         self._idle.append(worker)
 
-    def start(self, worker: WorkerProcess, attempt: RunningAttempt) -> bool:
-        """Run a claimed attempt, in another worker when this one died meanwhile; False when there is none."""
-        chosen: Optional[WorkerProcess] = worker
-        while chosen is not None:
-            if chosen.start(attempt):
-                self.running[attempt.name] = chosen
-                return True
-            chosen.running = None  # it never got the attempt
-            chosen.kill()
-            chosen = self.take()
-        return False
+    def start(self, worker: WorkerProcess, attempt: RunningAttempt) -> None:
+        """Run a claimed attempt. When the worker is gone, `reap` gives the attempt back as unread."""
+        self.running[attempt.name] = worker
+        if not worker.start(attempt):
+            attempt.is_unread = True
+            worker.kill()
 
     def hear(self, worker: WorkerProcess) -> None:
         """Take a worker's news: its attempt is finished, or it hung up."""
