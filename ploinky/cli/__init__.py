@@ -1,0 +1,1 @@
+"""The command line: `ploinky`, and `p-cli` for the same commands."""

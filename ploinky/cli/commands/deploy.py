@@ -1,0 +1,117 @@
+"""Deploy agents and remove deployments."""
+
+import os
+import re
+
+import click
+
+from ploinky.cli.output import print_json, remark, say
+from ploinky.cli.session import Session, pass_session, remote_options
+from ploinky.cli.targets import name_of
+from ploinky.cli.waiting import follow_rollout, wait_until_removed
+
+VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+LARGEST_CONCURRENCY = 1_000
+
+NO_WAIT = click.option("--no-wait", is_flag=True, help="Return once it is accepted.")
+
+
+@click.command()
+@click.argument("domain")
+@click.argument("path")
+@click.argument("agent")
+@click.option("--repository", metavar="URL|PATH|NAME", required=True, help="Where the agent's folder is.")
+@click.option("--branch", metavar="NAME", help="Of the repository; else its own default.")
+@click.option("--runtime", type=click.Choice(["docker", "process"]), help="What to run it with.")
+@click.option("--image", metavar="REFERENCE", help="The container image; else the manifest's.")
+@click.option("--access", metavar="public|authenticated|PERMISSION", help="Who may call it; else the manifest's.")
+@click.option("--concurrency", type=click.IntRange(1, LARGEST_CONCURRENCY), help="Tasks at the same time.")
+@click.option("--task-timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="For each attempt.")
+@click.option("--env", "variables", metavar="NAME=VALUE", multiple=True, help="Repeatable; NAME takes it from here.")
+@NO_WAIT
+@remote_options
+@pass_session
+def deploy(  # noqa: PLR0913 - one parameter for each option
+    session: Session,
+    *,
+    domain: str,
+    path: str,
+    agent: str,
+    repository: str,
+    branch: str | None,
+    runtime: str | None,
+    image: str | None,
+    access: str | None,
+    concurrency: int | None,
+    task_timeout: float | None,
+    variables: tuple[str, ...],
+    no_wait: bool,
+) -> None:
+    """Deploy AGENT of a repository at DOMAIN and PATH; at a route that has it already, deploy what is new.
+
+    For example: ploinky deploy localhost /demo demo --repository ./agents
+    """
+    options = {
+        "branch": branch,
+        "runtime": runtime,
+        "image": image,
+        "access": access,
+        "concurrency": concurrency,
+        "timeoutSeconds": task_timeout,
+        "env": environment_of(variables) or None,
+    }
+    with session.client() as client:
+        deployment = client.deploy(domain, path, agent, located(repository), **options)
+        if not no_wait:
+            try:
+                deployment = follow_rollout(client, deployment, remark)
+            finally:
+                if session.is_json:
+                    print_json(deployment)
+        elif session.is_json:
+            print_json(deployment)
+    if not session.is_json:
+        what = "is being deployed" if no_wait else "is ready"
+        say(f"{name_of(deployment)} {what}: {deployment.get('url') or deployment.get('id')}")
+
+
+@click.command()
+@click.argument("domain")
+@click.argument("path")
+@NO_WAIT
+@remote_options
+@pass_session
+def undeploy(session: Session, *, domain: str, path: str, no_wait: bool) -> None:
+    """Remove what is deployed at DOMAIN and PATH."""
+    with session.client() as client:
+        found = client.find_deployment(domain, path)
+        deployment = client.undeploy(str(found.get("id"))) or found
+        if not no_wait:
+            remark("removing")
+            wait_until_removed(client, {**found, "state": deployment.get("state")})
+    if session.is_json:
+        print_json(deployment)
+    else:
+        say(f"{name_of(found)} is {'being removed' if no_wait else 'removed'}")
+
+
+def located(repository: str) -> str:
+    """Make a path of this machine absolute; URLs and names of repositories stay as they are."""
+    is_path = repository in {".", "..", "~"} or repository.startswith(("/", "./", "../", "~/"))
+    is_address = "://" in repository or re.match(r"[^/]+@[^/]+:", repository)
+    if is_path or (not is_address and "/" in repository and os.path.isdir(repository)):
+        return os.path.abspath(os.path.expanduser(repository))
+    return repository
+
+
+def environment_of(variables: tuple[str, ...]) -> dict[str, str]:
+    """Read `NAME=VALUE`, and `NAME` with the value it has here. **Raises** `click.UsageError`."""
+    environment: dict[str, str] = {}
+    for variable in variables:
+        name, equals, value = variable.partition("=")
+        if not VARIABLE_NAME.fullmatch(name):
+            raise click.BadParameter(f"{name!r} is not the name of a variable", param_hint="'--env'")
+        if not equals and name not in os.environ:
+            raise click.BadParameter(f"{name} has no value here; write {name}=VALUE", param_hint="'--env'")
+        environment[name] = value if equals else os.environ[name]
+    return environment

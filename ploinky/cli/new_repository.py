@@ -1,0 +1,71 @@
+"""Make a folder a git repository."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from ploinky.cli.failures import CommandFailed, ExitCode
+from ploinky.cli.server_side import server_main
+
+BRANCH = "main"
+FIRST_MESSAGE = "Begin with the template"
+FALLBACK_AUTHOR = {"user.name": "Ploinky", "user.email": "ploinky@localhost"}
+GIT_TIMEOUT_SECONDS = 60
+
+
+def make_repository(folder: Path) -> None:
+    """Commit everything in a folder on branch `main` of a new repository, with git where it is installed.
+
+    **Raises** `CommandFailed`; `PloinkyError` where git is not installed.
+    """
+    if shutil.which("git") is None:
+        server_main().init_repository(str(folder))
+        return
+    _git(folder, "init", "--quiet", "--template=")
+    _git(folder, "symbolic-ref", "HEAD", f"refs/heads/{BRANCH}")  # `init --initial-branch` is not known to older gits
+    _git(folder, "add", "--all")
+    author = [
+        word
+        for name, value in FALLBACK_AUTHOR.items()
+        if not _is_configured(folder, name)
+        for word in ("-c", f"{name}={value}")
+    ]
+    _git(folder, *author, "-c", "commit.gpgSign=false", "commit", "--quiet", "--no-verify", "-m", FIRST_MESSAGE)
+
+
+def _is_configured(folder: Path, name: str) -> bool:
+    return _run(folder, "config", "--get", name).returncode == 0
+
+
+def _git(folder: Path, *arguments: str) -> None:
+    ended = _run(folder, *arguments)
+    if ended.returncode != 0:
+        what = next(word for word in arguments if word in {"init", "symbolic-ref", "add", "commit"})
+        said = ended.stderr.strip().splitlines()
+        raise CommandFailed(
+            f"git {what} failed: {said[-1] if said else f'exit code {ended.returncode}'}",
+            code="GIT_FAILED",
+            exit_code=ExitCode.GENERAL,
+            hint=f"The files are in {folder}; make it a repository yourself.",
+        )
+
+
+def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run git on this folder alone, whatever repository the caller's environment speaks of."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    try:
+        return subprocess.run(
+            ["git", *arguments],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=GIT_TIMEOUT_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise CommandFailed(
+            f"git did not end within {GIT_TIMEOUT_SECONDS} s", code="GIT_FAILED", exit_code=ExitCode.GENERAL
+        ) from error
