@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from ploinky.adapters.journal_ballast import Ballast
 from ploinky.adapters.sqlalchemy_journal_connections import driver_connection
 from ploinky.adapters.sqlalchemy_journal_errors import as_write_error
-from ploinky.adapters.sqlalchemy_journal_reader import SqlalchemyJournalReader, read_head
+from ploinky.adapters.sqlalchemy_journal_reader import HEAD, SqlalchemyJournalReader, head_of
 from ploinky.domain.errors import Fenced, JournalBroken, JournalConflict
 from ploinky.ports.failpoints import reach
 from ploinky.ports.journal_store import READ_LIMIT_ROWS, AppendBatch, Head, PayloadRow, Record
@@ -40,7 +40,7 @@ class SqlalchemyJournalStore:
         try:
             writing.exec_driver_sql("BEGIN IMMEDIATE")
             writing.exec_driver_sql(_RAISE_EPOCH)
-            head = read_head(driver_connection(writing))
+            head = head_of(writing.exec_driver_sql(HEAD).all())
             writing.exec_driver_sql("COMMIT")
         except (DBAPIError, sqlite3.Error) as error:
             self._roll_back(writing)

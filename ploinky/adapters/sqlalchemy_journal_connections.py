@@ -5,15 +5,14 @@ The file is touched through SQLite alone: a plain open and close of it in this p
 
 import sqlite3
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import cast
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
 from urllib.parse import quote
 
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
 
-from ploinky.adapters.sqlalchemy_journal_errors import translated
+from ploinky.adapters.sqlalchemy_journal_errors import translate, translated
 from ploinky.domain.errors import JournalBroken
 
 LOCK_WAIT_SECONDS = 5.0
@@ -64,46 +63,53 @@ def connect_for_writing(path: str) -> Connection:
     return connection
 
 
+class _Reader(NamedTuple):
+    connection: Connection
+    driver: sqlite3.Connection
+    """The same, without the layers: a look at a stream that is not there may cost the event loop 5 us, not 25."""
+
+
 class ReadingConnections:
-    """Lend read-only connections to any thread."""
+    """Answer queries from any thread, each over a read-only connection that nobody else uses meanwhile."""
 
     def __init__(self, path: str) -> None:
         """Open nothing yet."""
         self._path = path
-        self._idle: deque[Connection] = deque()
+        self._idle: deque[_Reader] = deque()
         self._is_closed = False
 
-    @contextmanager
-    def lend(self) -> Iterator[sqlite3.Connection]:
-        """Give a connection for the length of the block; the database's errors are translated."""
-        connection = self._take()
+    def query(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Return all rows; the statement bounds their number. The database's errors are translated."""
+        reader = self._take()
         try:
-            with translated():
-                yield driver_connection(connection)
+            return reader.driver.execute(statement, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise translate(error) from error
         finally:
-            self._put_back(connection)
+            self._put_back(reader)
 
-    def _take(self) -> Connection:
+    def _take(self) -> _Reader:
         if self._is_closed:
             raise JournalBroken("The journal is closed")
         try:
             return self._idle.pop()
         except IndexError:
-            return connect(self._path, "ro")
+            connection = connect(self._path, "ro")
+            return _Reader(connection, driver_connection(connection))
 
-    def _put_back(self, connection: Connection) -> None:
-        self._idle.append(connection)
+    def _put_back(self, reader: _Reader) -> None:
+        self._idle.append(reader)
         # Asked after the append: a close() that came in between has not seen this one.
         if self._is_closed:
             self.close()
         elif len(self._idle) > IDLE_READERS_LIMIT:
-            self._idle.pop().close()
+            self._idle.pop().connection.close()
 
     def close(self) -> None:
-        """Close what is idle; what is lent is closed when it comes back. Idempotent."""
+        """Close what is idle; what is in use is closed when it comes back. Idempotent."""
         self._is_closed = True
         while self._idle:
             try:
-                self._idle.pop().close()
+                self._idle.pop().connection.close()
             except IndexError:
                 return

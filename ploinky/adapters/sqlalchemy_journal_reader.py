@@ -1,7 +1,7 @@
 """Reading a journal, for the store itself and for tools that only look."""
 
-import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
 from ploinky.adapters.sqlalchemy_journal_connections import ReadingConnections
 from ploinky.adapters.sqlalchemy_journal_schema import events, head, payloads
@@ -14,16 +14,15 @@ _PAYLOAD_COLUMNS = ", ".join(column.name for column in payloads.columns)
 _READ = f"SELECT {_EVENT_COLUMNS} FROM events WHERE position > ? ORDER BY position LIMIT ?"  # noqa: S608 - own names
 _READ_STREAM = f"SELECT {_EVENT_COLUMNS} FROM events WHERE stream = ? AND version > ? ORDER BY version LIMIT ?"  # noqa: S608
 _PAYLOAD = f"SELECT {_PAYLOAD_COLUMNS} FROM payloads WHERE position = ? AND name = ?"  # noqa: S608 - own names
-_HEAD = f"SELECT position, hash, epoch FROM {head.name} WHERE id = 1"  # noqa: S608 - own names
+HEAD = f"SELECT position, hash, epoch FROM {head.name} WHERE id = 1"  # noqa: S608 - own names
 _JOURNAL_ID = f"SELECT journal_id FROM {head.name} WHERE id = 1"  # noqa: S608 - own names
 
 
-def read_head(connection: sqlite3.Connection) -> Head:
-    """Return the head row. Raises `JournalCorrupt` when there is none."""
-    row = connection.execute(_HEAD).fetchone()
-    if row is None:
+def head_of(rows: Sequence[Sequence[Any]]) -> Head:
+    """Return the head from the rows that the query `HEAD` gave. Raises `JournalCorrupt` when there is none."""
+    if not rows:
         raise JournalCorrupt("The journal has no head row")
-    return Head._make(row)
+    return Head._make(rows[0])
 
 
 class SqlalchemyJournalReader:
@@ -32,16 +31,14 @@ class SqlalchemyJournalReader:
     def __init__(self, path: str) -> None:
         """Open `path` read-only. Raises `DirectoryUnusable` or `JournalCorrupt` when it is no readable journal."""
         self._connections = ReadingConnections(path)
-        with self._connections.lend() as connection:
-            row = connection.execute(_JOURNAL_ID).fetchone()
-        if row is None:
+        rows = self._connections.query(_JOURNAL_ID)
+        if not rows:
             raise JournalCorrupt("The journal has no head row")
-        self.journal_id: str = row[0]
+        self.journal_id: str = rows[0][0]
 
     def head(self) -> Head:
         """Return the committed head."""
-        with self._connections.lend() as connection:
-            return read_head(connection)
+        return head_of(self._connections.query(HEAD))
 
     def read(self, after: int, limit: int = READ_LIMIT_ROWS) -> list[Record]:
         """Return committed records with positions above `after`, in order."""
@@ -53,18 +50,15 @@ class SqlalchemyJournalReader:
 
     def payload(self, position: int, name: str) -> PayloadRow | None:
         """Return a payload's row, or None when there is none."""
-        with self._connections.lend() as connection:
-            row = connection.execute(_PAYLOAD, (position, name)).fetchone()
-        return None if row is None else PayloadRow._make(row)
+        rows = self._connections.query(_PAYLOAD, (position, name))
+        return PayloadRow._make(rows[0]) if rows else None
 
     def close(self) -> None:
         """Close the connections. Idempotent."""
         self._connections.close()
 
     def _records(self, statement: str, parameters: Sequence[object]) -> list[Record]:
-        with self._connections.lend() as connection:
-            rows = connection.execute(statement, parameters).fetchall()
-        return [Record._make(row) for row in rows]
+        return [Record._make(row) for row in self._connections.query(statement, parameters)]
 
 
 def _bounded(limit: int) -> int:

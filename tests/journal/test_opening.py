@@ -13,7 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from ploinky.adapters import alembic_journal, journal_ballast, sqlalchemy_journal_opening
-from ploinky.adapters.sqlalchemy_journal_connections import IDLE_READERS_LIMIT, connect
+from ploinky.adapters.sqlalchemy_journal_connections import IDLE_READERS_LIMIT, ReadingConnections, connect
 from ploinky.adapters.sqlalchemy_journal_opening import TAIL_CHECK_ROWS, open_journal
 from ploinky.adapters.sqlalchemy_journal_reader import SqlalchemyJournalReader
 from ploinky.adapters.sqlalchemy_journal_schema import SCHEMA_REVISION, TRIGGERS, metadata
@@ -277,28 +277,25 @@ def test_a_reader_sees_a_living_journal(path: str) -> None:
     assert reader.head() == store.head()
     assert reader.journal_id == store.journal_id
     assert len(reader.read(0)) == 2
-    with reader._connections.lend() as connection, pytest.raises(sqlite3.OperationalError, match="readonly"):
-        connection.execute("DELETE FROM payloads")
+    with pytest.raises(DirectoryUnusable, match="readonly"):
+        reader._connections.query("DELETE FROM payloads")
     store.close()
     reader.close()
 
 
 def test_keeps_few_idle_readers(written: str) -> None:
-    """However many threads read at once, only a bounded number of connections stays open."""
-    reader = SqlalchemyJournalReader(written)
-    lent = [reader._connections.lend() for _ in range(IDLE_READERS_LIMIT + 3)]
-    for loan in lent:
-        loan.__enter__()
-    for loan in lent:
-        loan.__exit__(None, None, None)
-    assert len(reader._connections._idle) == IDLE_READERS_LIMIT
-    loan = reader._connections.lend()
-    loan.__enter__()
-    reader.close()
-    loan.__exit__(None, None, None)
-    assert not reader._connections._idle
+    """However many threads read at once, only a bounded number of connections stays open, and none after closing."""
+    connections = ReadingConnections(written)
+    readers = [connections._take() for _ in range(IDLE_READERS_LIMIT + 3)]
+    for reader in readers:
+        connections._put_back(reader)
+    assert len(connections._idle) == IDLE_READERS_LIMIT
+    late = connections._take()
+    connections.close()
+    connections._put_back(late)
+    assert not connections._idle
     with pytest.raises(JournalBroken, match="closed"):
-        reader.head()
+        connections.query("SELECT 1")
 
 
 def test_ballast_takes_its_space_and_comes_back(path: str) -> None:
