@@ -254,6 +254,28 @@ class TestUncertainOutcome:
         runtime.remove(NAME)
         assert any(call.startswith("POST /containers/0123456789ab/wait?condition=removed") for call in engine.calls)
 
+    def test_of_a_removal_that_goes_on_without_end_is_told(self, engine: FakeEngine, runtime: DockerRuntime) -> None:
+        """When somebody else's removal cannot be waited for, the removal has not succeeded."""
+        engine.on("GET /containers/", (200, container("running")))
+        engine.on("DELETE /containers/", (409, {"message": "removal is already in progress"}))
+        engine.on("POST /containers/[^/]+/wait", (404, {"message": "gone"}))
+        runtime.remove(NAME)
+        engine.on("POST /containers/[^/]+/wait", (500, {"message": "the driver failed"}))
+        with pytest.raises(RuntimeRefused, match="the driver failed"):
+            runtime.remove(NAME)
+
+    def test_of_a_silent_engine_is_no_outcome(self, engine: FakeEngine) -> None:
+        """An engine that takes the call and says nothing is unavailable after the time-out."""
+        is_over = threading.Event()
+        engine.on_call("GET /containers/", lambda: None if is_over.wait(20) else None)
+        runtime = DockerRuntime(engine.base_url, timeout_seconds=0.2)
+        try:
+            with pytest.raises(RuntimeUnavailable):
+                runtime.inspect(NAME)
+        finally:
+            is_over.set()
+            runtime.close()
+
 
 class TestForeigners:
     def test_are_not_shown(self, engine: FakeEngine, runtime: DockerRuntime) -> None:
