@@ -36,6 +36,8 @@ class World:
         self.indexes.now = START
         self.states: dict[str, Any] = {}
         self.history: list[tuple[str, Event]] = []
+        self.moments: list[datetime] = []
+        """When each event of the history happened."""
         for item in past:
             if isinstance(item, datetime):
                 self.indexes.now = item
@@ -51,6 +53,7 @@ class World:
         self.states[stream] = DECIDERS[kind].evolve(self.state(stream), event)
         self.indexes.apply(subject_id, event)
         self.history.append((stream, event))
+        self.moments.append(self.indexes.now)
 
     def decide(self, command: c.Command) -> Decision:
         state = self.state(stream_name(command.KIND, command.subject_id))
