@@ -24,7 +24,8 @@ UNFOLDED_LIMIT_BYTES = 16 * 1024 * 1024
 BATCH_OVERHEAD_BYTES = 16 * 1024
 """What one commit adds to the log beside its content: whole pages of the tables, the index and the head."""
 
-RECORD_OVERHEAD_BYTES = 512
+ROW_BYTES = 512
+"""What one row adds, the content of a payload not counted; events are small."""
 
 
 class Writer(Protocol):
@@ -126,9 +127,5 @@ class JournalWriter:
 
 def _log_bytes(batch: AppendBatch) -> int:
     """Estimate how much a batch adds to the write-ahead log."""
-    size_bytes = BATCH_OVERHEAD_BYTES
-    for record in batch.records:
-        size_bytes += len(record.data) + RECORD_OVERHEAD_BYTES
-    for row in batch.payloads:
-        size_bytes += len(row.content or b"") + RECORD_OVERHEAD_BYTES
-    return size_bytes
+    rows = len(batch.records) + len(batch.payloads)
+    return BATCH_OVERHEAD_BYTES + rows * ROW_BYTES + sum(len(row.content or b"") for row in batch.payloads)
