@@ -124,12 +124,17 @@ class Agent:
         return self.process.wait(timeout=20)
 
 
+def state_of(pid: int) -> str:
+    """Give the letter of a process's state as proc(5) has it, Z for one that is gone as well."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "Z"
+
+
 def is_running(pid: int) -> bool:
     """Tell whether a process exists and is no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    return state_of(pid) not in {"Z", "X"}
 
 
 @pytest.fixture

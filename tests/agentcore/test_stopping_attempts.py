@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.agentcore.conftest import Agent, is_running
+from tests.agentcore.conftest import Agent, is_running, state_of
 from tests.waiting import wait_until
 
 STUCK = """
@@ -187,6 +187,7 @@ def test_an_attempt_its_worker_never_read_is_not_lost(stuck: Agent) -> None:
     stuck.start(PLOINKY_CONCURRENCY="1")
     first = stuck.data("pid", name="a.1")
     os.kill(first, signal.SIGSTOP)
+    wait_until(lambda: state_of(first) == "T")
     stuck.submit("pid", name="b.1")
     wait_until(lambda: stuck.is_claimed("b.1"))
     os.kill(first, signal.SIGKILL)
