@@ -90,7 +90,7 @@ def _ends() -> Iterator[tuple[str, e.Event]]:
     yield "instance/d1.1.0", e.InstancePaused()
     yield "instance/d1.1.0", e.InstanceResumed()
     yield "instance/d1.1.0", e.InstanceUnobservable(reason="away")
-    yield "deployment/d1", e.DeploymentUpdated(spec=_SPEC)
+    yield "deployment/d1", e.DeploymentUpdated(spec=msgspec.structs.replace(_SPEC, branch="next"), environment=_PAYLOAD)
     yield "deployment/d1", e.RolloutRequested(generation=2, reason="update", release=_RELEASE)
     yield "instance/d1.2.0", _created(2)
     yield "instance/d1.2.0", e.InstanceStartFailed(code="CODE", message="no", hint="do")

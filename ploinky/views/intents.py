@@ -37,7 +37,9 @@ class Intent(NamedTuple):
 
 def deployment_intent(state: Deployment) -> tuple[IntentKind, int] | None:
     """Return what a deployment waits for, with the generation it is for."""
-    if state.is_discarding and not state.is_gone:
+    if state.is_gone:
+        return None
+    if state.is_discarding:
         return IntentKind.DISCARD_DEPLOYMENT, 0
     if state.rollout is None or state.rollout.step is Step.START:
         return None

@@ -90,9 +90,8 @@ def store_with(*types: str) -> MemoryJournalStore:
     store = MemoryJournalStore()
     head = store.take_epoch()
     records = chained(head, [Draft(stream=f"thing/{number}") for number in range(len(types))])
-    store.append(
-        AppendBatch(head, [record._replace(type=type) for record, type in zip(records, types, strict=True)], [])
-    )
+    renamed = [record._replace(type=types[number]) for number, record in enumerate(records)]
+    store.append(AppendBatch(head, renamed, []))
     return store
 
 
