@@ -36,7 +36,7 @@ class FileAgentFolders:
             return AgentFolder(checkout, root_manifest)
         return AgentFolder(folder, _manifest(folder))
 
-    def prepare(self, source: str, release: str) -> str:
+    def prepare(self, source: str, release: str, owner_user_id: int | None = None) -> str:
         target = self._path(release)
         if os.path.isdir(target):  # renamed into place whole, so its existence is the proof
             return target
@@ -47,6 +47,8 @@ class FileAgentFolders:
         try:
             _Copy(source, aside).run()
             os.makedirs(os.path.join(aside, ".ploinky", "queue"), exist_ok=True)
+            if owner_user_id is not None:
+                _give_away(aside, owner_user_id)
             sync_file_system(aside)
             os.rename(aside, target)
         except OSError as error:
@@ -174,6 +176,12 @@ def _name_in(manifest: bytes | None) -> object:
     except (ValueError, RecursionError):
         return None
     return content.get("name") if isinstance(content, dict) else None
+
+
+def _give_away(folder: str, user_id: int) -> None:
+    for directory, _, names in os.walk(folder):
+        for path in (directory, *(os.path.join(directory, name) for name in names)):
+            os.chown(path, user_id, user_id, follow_symlinks=False)
 
 
 def _remove_leftovers(parent: str, number: str) -> None:

@@ -25,7 +25,7 @@ class MemoryAgentFolders:
             return AgentFolder(checkout, manifest)
         return AgentFolder(f"{checkout}/{agent}", tree.get(f"{root}{agent}/manifest.json"))
 
-    def prepare(self, source: str, release: str) -> str:
+    def prepare(self, source: str, release: str, owner_user_id: int | None = None) -> str:
         target = self._path(release)
         if target not in self._trees:
             prefix, tree = self._split(source)

@@ -1,0 +1,155 @@
+"""`/management/api/deployments`, and what runs for them."""
+
+from typing import Annotated
+
+from litestar import Controller, Response, delete, get, post
+from litestar.params import Parameter
+
+from ploinky.api.paging import PageNumber, PerPage, paged
+from ploinky.api.schemas import DeploymentShape, DeployRequest, InstanceShape, Page, RouteShape
+from ploinky.api.services import AnyRequest, Injected, Services, context_of
+from ploinky.api.shapes import deployment_shape, instance_shape
+from ploinky.domain import commands as c
+from ploinky.domain.deployment import Desired
+from ploinky.domain.specs import DeploymentSpec, RuntimeChoice
+
+PATH = "/management/api/deployments"
+LOG_LINES_LIMIT = 10_000
+
+DomainFilter = Annotated[str | None, Parameter(query="domain")]
+PathFilter = Annotated[str | None, Parameter(query="path")]
+
+
+class DeploymentRoutes(Controller):
+    """Deploy, look, change, take off."""
+
+    path = PATH
+    tags = ("deployments",)
+
+    @get()
+    async def list_deployments(
+        self,
+        services: Injected,
+        page: PageNumber = 1,
+        per_page: PerPage = 50,
+        domain: DomainFilter = None,
+        route_path: PathFilter = None,
+    ) -> Page[DeploymentShape]:
+        """List deployments by route."""
+        rows = services.deployments.list(domain, route_path)
+        shapes = [deployment_shape(services, key, row) for key, row in rows]
+        return paged(shapes, page, per_page, PATH, {"domain": domain, "path": route_path})
+
+    @post(status_code=202)
+    async def deploy(self, request: AnyRequest, services: Injected, data: DeployRequest) -> DeploymentShape:
+        """Put an agent at a route; for the same agent at the same route, roll it out again."""
+        spec = DeploymentSpec(
+            agent=data.agent,
+            repository=data.repository,
+            branch=data.branch,
+            runtime=RuntimeChoice(data.runtime),
+            image=data.image,
+            access=data.access,
+            concurrency=data.concurrency,
+            time_limit_seconds=data.timeout_seconds,
+        )
+        deployment_id = await services.deployments.deploy(data.domain, data.path, spec, data.env, context_of(request))
+        return _shape(services, deployment_id)
+
+    @delete(status_code=202)
+    async def undeploy_route(
+        self, request: AnyRequest, services: Injected, domain: str, route_path: Annotated[str, Parameter(query="path")]
+    ) -> DeploymentShape:
+        """Take the deployment at a route off."""
+        deployment_id = services.deployments.find(domain, route_path)
+        return await _undeploy(services, deployment_id, request)
+
+    @get("/{deployment_id:str}")
+    async def get_deployment(self, services: Injected, deployment_id: str) -> DeploymentShape:
+        """Show one deployment."""
+        return _shape(services, deployment_id)
+
+    @delete("/{deployment_id:str}", status_code=202)
+    async def undeploy(self, request: AnyRequest, services: Injected, deployment_id: str) -> DeploymentShape:
+        """Take a deployment off its route and remove everything that runs for it."""
+        return await _undeploy(services, deployment_id, request)
+
+    @post("/{deployment_id:str}/start", status_code=202)
+    async def start(self, request: AnyRequest, services: Injected, deployment_id: str) -> DeploymentShape:
+        """Start it again after a stop."""
+        await services.deployments.command(deployment_id, c.StartDeployment, context_of(request))
+        return _shape(services, deployment_id)
+
+    @post("/{deployment_id:str}/stop", status_code=202)
+    async def stop(self, request: AnyRequest, services: Injected, deployment_id: str) -> DeploymentShape:
+        """Stop what runs; the route stays."""
+        await services.deployments.command(deployment_id, c.StopDeployment, context_of(request))
+        return _shape(services, deployment_id)
+
+    @post("/{deployment_id:str}/restart", status_code=202)
+    async def restart(self, request: AnyRequest, services: Injected, deployment_id: str) -> DeploymentShape:
+        """Start the serving release again as a new generation, then stop the old one."""
+        await services.deployments.command(deployment_id, c.RestartDeployment, context_of(request))
+        return _shape(services, deployment_id)
+
+    @post("/{deployment_id:str}/update", status_code=202)
+    async def update(self, request: AnyRequest, services: Injected, deployment_id: str) -> DeploymentShape:
+        """Fetch the newest commit and roll it out."""
+        await services.deployments.update(deployment_id, context_of(request))
+        return _shape(services, deployment_id)
+
+    @get("/{deployment_id:str}/logs", media_type="text/plain")
+    async def logs(
+        self,
+        services: Injected,
+        deployment_id: str,
+        tail: Annotated[int, Parameter(query="tail", ge=1, le=LOG_LINES_LIMIT)] = 200,
+    ) -> Response[bytes]:
+        """Return the newest lines that its newest instance printed."""
+        services.deployments.get(deployment_id)
+        instances = services.views.instances_of(deployment_id)
+        if not instances:
+            return Response(b"", media_type="text/plain; charset=utf-8")
+        instance_id, instance = instances[-1]
+        runtime = services.runtimes.by_kind.get(instance.runtime)
+
+        def read() -> bytes:
+            live = runtime.logs(instance.name, tail) if runtime else b""
+            return live or services.logs.tail(instance_id, tail)
+
+        return Response(await services.pools.engine(read), media_type="text/plain; charset=utf-8")
+
+
+class InstanceRoutes(Controller):
+    """What runs, and where it answers."""
+
+    path = "/management/api"
+    tags = ("deployments",)
+
+    @get(["/instances", "/containers"])
+    async def list_instances(
+        self, services: Injected, page: PageNumber = 1, per_page: PerPage = 50
+    ) -> Page[InstanceShape]:
+        """List the containers and processes of all deployments."""
+        shapes = [instance_shape(key, row.state) for key, row in services.views.instances.items()]
+        return paged(shapes, page, per_page, "/management/api/instances", {})
+
+    @get("/routes")
+    async def list_routes(self, services: Injected, page: PageNumber = 1, per_page: PerPage = 50) -> Page[RouteShape]:
+        """List which deployment answers where."""
+        shapes = [
+            RouteShape(domain=row.state.domain, path=row.state.path, deployment=key)
+            for key, row in services.deployments.list(None, None)
+            if row.state.desired is not Desired.REMOVED
+        ]
+        return paged(shapes, page, per_page, "/management/api/routes", {})
+
+
+def _shape(services: Services, deployment_id: str) -> DeploymentShape:
+    return deployment_shape(services, deployment_id, services.deployments.get(deployment_id))
+
+
+async def _undeploy(services: Services, deployment_id: str, request: AnyRequest) -> DeploymentShape:
+    row = services.deployments.get(deployment_id)
+    await services.deployments.command(deployment_id, c.Undeploy, context_of(request))
+    return deployment_shape(services, deployment_id, row)

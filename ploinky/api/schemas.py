@@ -1,0 +1,269 @@
+"""The shapes the API answers with and reads. Wire names are camelCase."""
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import msgspec
+
+Item = TypeVar("Item")
+
+
+class Wire(msgspec.Struct, kw_only=True, rename="camel"):
+    """Something on the wire."""
+
+
+class Pagination(Wire):
+    """Where in a list this page is."""
+
+    page: int
+    per_page: int
+    total: int
+    pages: int
+
+
+class Page(Wire, Generic[Item]):
+    """One page of a list."""
+
+    data: list[Item]
+    pagination: Pagination
+    links: dict[str, str | None]
+
+
+class RolloutShape(Wire):
+    """A rollout under way."""
+
+    generation: int
+    reason: str
+    step: str
+
+
+class LastRollout(Wire):
+    """How the newest ended rollout ended, with its evidence."""
+
+    generation: int
+    outcome: Literal["succeeded", "failed"]
+    step: str
+    code: str
+    message: str
+    hint: str
+    exit_code: int | None
+    log_tail: str
+
+
+class InstanceShape(Wire):
+    """One container or process."""
+
+    id: str
+    deployment: str
+    generation: int
+    status: str
+    is_ready: bool
+    is_unobservable: bool
+    runtime: str
+    name: str
+    image: str
+
+
+class TaskCounts(Wire):
+    """Open tasks of a deployment."""
+
+    waiting: int
+    running: int
+
+
+class DeploymentShape(Wire):
+    """A deployment: what is wanted, and what is."""
+
+    id: str
+    domain: str
+    path: str
+    url: str
+    agent: str
+    repository: str
+    branch: str | None
+    commit: str | None
+    runtime: str
+    image: str
+    access: str | None
+    concurrency: int | None
+    desired: str
+    state: str
+    generation: int
+    rollout: RolloutShape | None
+    last_rollout: LastRollout | None
+    warnings: list[str]
+    progress: str
+    instances: list[InstanceShape]
+    tasks: TaskCounts
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class DeployRequest(Wire, forbid_unknown_fields=True):
+    """What `POST /deployments` reads."""
+
+    domain: str
+    path: str
+    agent: str
+    repository: str
+    branch: str | None = None
+    runtime: Literal["auto", "docker", "process"] = "auto"
+    image: str | None = None
+    access: Annotated[str, msgspec.Meta(max_length=128)] | None = None
+    concurrency: int | None = None
+    timeout_seconds: Annotated[float, msgspec.Meta(gt=0, le=86_400)] | None = None
+    env: dict[str, str] | None = None
+
+
+class TaskError(Wire):
+    """Why a task did not succeed."""
+
+    code: str
+    message: str
+    details: dict[str, Any]
+
+
+class TaskShape(Wire, omit_defaults=True):
+    """A task. No other `state` or `status` stands before its own."""
+
+    id: str
+    state: str
+    attempt: int
+    command: str
+    deployment: str
+    submitted_at: datetime
+    ended_at: datetime | None = None
+    result: Any = msgspec.UNSET
+    error: TaskError | None = None
+
+
+class SubmitRequest(Wire, forbid_unknown_fields=True):
+    """What `POST /tasks` reads."""
+
+    deployment: str
+    command: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+    params: list[Any] = []
+
+
+class TaskAccepted(Wire):
+    """A task that goes on by itself."""
+
+    id: str
+    state: str
+    location: str
+
+
+class EventShape(Wire):
+    """One event of the journal."""
+
+    position: int
+    stream: str
+    version: int
+    type: str
+    at: datetime
+    actor: str
+    correlation: str
+    causation: int
+    data: dict[str, Any]
+
+
+class EventPage(Wire):
+    """Events after a position; `next` is where to go on."""
+
+    data: list[EventShape]
+    next: int
+
+
+class RouteShape(Wire):
+    """Where a deployment answers."""
+
+    domain: str
+    path: str
+    deployment: str
+
+
+class RepositoryShape(Wire):
+    """A repository known by a name."""
+
+    name: str
+    url: str
+    branch: str | None
+
+
+class RepositoryRequest(Wire, forbid_unknown_fields=True):
+    """What `POST /repositories` reads."""
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")]
+    url: Annotated[str, msgspec.Meta(max_length=2_000)]
+    branch: str | None = None
+
+
+class SettingShape(Wire):
+    """A setting in force."""
+
+    name: str
+    value: str | int | float | bool
+    is_changed: bool
+    """Whether it differs from the configuration."""
+
+
+class SettingRequest(Wire, forbid_unknown_fields=True):
+    """What `PUT /settings/{name}` reads."""
+
+    value: str | int | float | bool
+
+
+class KeyShape(Wire):
+    """An admin key, without its secret."""
+
+    id: str
+    name: str
+    is_revoked: bool
+    created_at: datetime
+
+
+class NewKeyShape(Wire):
+    """A key, shown this once."""
+
+    key_id: str
+    key: str
+
+
+class RecoveryRequest(Wire, forbid_unknown_fields=True):
+    """What `POST /keys/recover` reads: the proof of being able to read this installation's key files."""
+
+    issued_at: int
+    proof: str
+
+
+class RuntimeShape(Wire):
+    """A runtime of this machine."""
+
+    kind: str
+    is_usable: bool
+    version: str
+    reason: str
+
+
+class JournalShape(Wire):
+    """Where the journal ends."""
+
+    id: str
+    position: int
+    epoch: int
+
+
+class HealthShape(Wire):
+    """How the server is."""
+
+    status: str
+    version: str
+    journal: JournalShape
+    runtimes: list[RuntimeShape]
+
+
+class Alive(Wire):
+    """A probe's answer."""
+
+    status: str

@@ -1,0 +1,61 @@
+"""What the routes stand on, and what they know of a request."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple, cast
+
+from litestar import Request
+from litestar.params import Dependency
+
+from ploinky.control.commander import Commander
+from ploinky.control.pools import Pools
+from ploinky.control.runtimes import Runtimes
+from ploinky.journal.dispatcher import Context
+from ploinky.ports.journal_store import Head
+from ploinky.ports.logs import LogStore
+from ploinky.usecases.admission import Principal
+from ploinky.usecases.deployments import Deployments
+from ploinky.usecases.event_feed import EventFeed
+from ploinky.usecases.keys import Keys
+from ploinky.usecases.task_accounts import TaskAccounts
+from ploinky.usecases.tasks import Tasks
+from ploinky.views.views import Views
+
+
+class Services(NamedTuple):
+    """The use cases, and a few things that are only read."""
+
+    views: Views
+    commander: Commander
+    deployments: Deployments
+    tasks: Tasks
+    accounts: TaskAccounts
+    keys: Keys
+    feed: EventFeed
+    runtimes: Runtimes
+    logs: LogStore
+    pools: Pools
+    journal_id: str
+    head: Callable[[], Head]
+    is_ready: Callable[[], bool]
+    progress: Callable[[str], str]
+    """The newest line of progress of a deployment's rollout."""
+    public_url: str
+    """Where deployments answer for the local user: `http://localhost:8000`."""
+    default_settings: dict[str, int | float]
+    version: str
+
+
+Injected = Annotated[Services, Dependency(skip_validation=True)]
+AnyRequest = Request[Any, Any, Any]
+
+
+def context_of(request: AnyRequest) -> Context:
+    """Return on whose behalf a request's commands are given."""
+    scope = cast("dict[str, Any]", request.scope)
+    principal: Principal | None = scope.get("principal")
+    return Context(principal.actor if principal else "anonymous", request_id_of(request))
+
+
+def request_id_of(request: AnyRequest) -> str:
+    """Return the id that every event and error of a request carries."""
+    return str(cast("dict[str, Any]", request.scope).get("request_id", ""))

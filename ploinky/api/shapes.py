@@ -1,0 +1,157 @@
+"""Views' rows as the API shows them."""
+
+from typing import Any
+
+import msgspec
+
+from ploinky.api.schemas import (
+    DeploymentShape,
+    EventShape,
+    InstanceShape,
+    LastRollout,
+    RolloutShape,
+    TaskCounts,
+    TaskError,
+    TaskShape,
+)
+from ploinky.api.services import Services
+from ploinky.domain.deployment import Deployment, RolloutEnd
+from ploinky.domain.events import TaskSucceeded
+from ploinky.domain.instance import Instance, Status
+from ploinky.journal.codec import from_microseconds
+from ploinky.ports.journal_store import Record
+from ploinky.usecases.deployments import summarise_state
+from ploinky.usecases.task_accounts import TaskAccount, error_details, failure_of
+from ploinky.views.rows import Row
+from ploinky.views.tasks import TaskRow
+
+
+def deployment_shape(services: Services, deployment_id: str, row: Row[Deployment]) -> DeploymentShape:
+    """Show a deployment with its instances and open tasks."""
+    state, instances = row.state, services.views.instances_of(deployment_id)
+    release = state.active_release or (state.rollout.release if state.rollout else None)
+    is_serving = any(
+        instance.generation == state.active_generation and instance.is_ready and instance.status is Status.RUNNING
+        for _, instance in instances
+    )
+    return DeploymentShape(
+        id=deployment_id,
+        domain=state.domain,
+        path=state.path,
+        url=_url(services, state),
+        agent=state.spec.agent,
+        repository=state.spec.repository,
+        branch=state.spec.branch,
+        commit=release.commit if release else None,
+        runtime=state.active_runtime or (state.rollout.runtime if state.rollout else "") or str(state.spec.runtime),
+        image=state.active_image or (state.rollout.image if state.rollout else ""),
+        access=release.access if release else state.spec.access,
+        concurrency=release.concurrency if release else state.spec.concurrency,
+        desired=str(state.desired),
+        state=summarise_state(state, is_serving=is_serving),
+        generation=state.active_generation,
+        rollout=_rollout(state),
+        last_rollout=_last_rollout(state.last_end),
+        warnings=list(release.warnings) if release else [],
+        progress=services.progress(deployment_id) if state.rollout else "",
+        instances=[instance_shape(key, instance) for key, instance in instances],
+        tasks=_task_counts(services, deployment_id, instances),
+        version=row.version,
+        created_at=row.created_at,
+        updated_at=row.changed_at,
+    )
+
+
+def _url(services: Services, state: Deployment) -> str:
+    scheme, _, address = services.public_url.partition("://")
+    port = address.rpartition(":")[2]
+    host = "localhost" if state.domain == "*" else state.domain
+    return f"{scheme}://{host}:{port}{state.path}"
+
+
+def _rollout(state: Deployment) -> RolloutShape | None:
+    rollout = state.rollout
+    if rollout is None:
+        return None
+    return RolloutShape(generation=rollout.generation, reason=rollout.reason, step=str(rollout.step))
+
+
+def _last_rollout(end: RolloutEnd | None) -> LastRollout | None:
+    if end is None:
+        return None
+    return LastRollout(
+        generation=end.generation,
+        outcome="succeeded" if end.is_success else "failed",
+        step=end.step,
+        code=end.code,
+        message=end.message,
+        hint=end.hint,
+        exit_code=end.evidence.exit_code,
+        log_tail=end.evidence.log_tail,
+    )
+
+
+def _task_counts(services: Services, deployment_id: str, instances: list[tuple[str, Instance]]) -> TaskCounts:
+    tasks = services.views.tasks
+    return TaskCounts(
+        waiting=len(tasks.waiting.get(deployment_id, ())),
+        running=sum(len(tasks.running.get(key, ())) for key, _ in instances),
+    )
+
+
+def instance_shape(instance_id: str, instance: Instance) -> InstanceShape:
+    """Show an instance."""
+    return InstanceShape(
+        id=instance_id,
+        deployment=instance.deployment_id,
+        generation=instance.generation,
+        status=str(instance.status),
+        is_ready=instance.is_ready,
+        is_unobservable=instance.is_unobservable,
+        runtime=instance.runtime,
+        name=instance.name,
+        image=instance.image,
+    )
+
+
+def task_shape(task_id: str, row: TaskRow) -> TaskShape:
+    """Show a task without its content."""
+    return TaskShape(
+        id=task_id,
+        state=str(row.state.state),
+        attempt=row.state.attempt,
+        command=row.state.command,
+        deployment=row.state.deployment_id,
+        submitted_at=row.submitted_at,
+        ended_at=row.ended_at,
+    )
+
+
+def account_shape(account: TaskAccount) -> TaskShape:
+    """Show a task with its result or error."""
+    shape = task_shape(account.task_id, account.row)
+    outcome = account.outcome
+    if outcome is None:
+        return shape
+    if isinstance(outcome.event, TaskSucceeded):
+        shape.result = msgspec.json.decode(outcome.content) if outcome.content else None
+    else:
+        code, message = failure_of(outcome)
+        shape.error = TaskError(code=code, message=message, details=error_details(outcome))
+    return shape
+
+
+def event_shape(record: Record) -> EventShape:
+    """Show an event as it was written."""
+    data: dict[str, Any] = msgspec.json.decode(record.data, type=dict[str, Any])
+    return EventShape(
+        position=record.position,
+        stream=record.stream,
+        version=record.version,
+        type=record.type,
+        at=from_microseconds(record.at),
+        actor=record.actor,
+        correlation=record.correlation,
+        causation=record.causation,
+        data=data,
+    )

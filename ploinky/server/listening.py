@@ -1,0 +1,67 @@
+"""Listen on our addresses, and serve HTTP on them."""
+
+import errno
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from ploinky.domain.errors import ConfigurationInvalid, PortInUse
+
+BACKLOG_CONNECTIONS = 2_048
+KEEP_ALIVE_SECONDS = 75
+CLOSING_LIMIT_SECONDS = 3
+"""How long open connections may take once everything they wait for has ended."""
+
+
+def listen(host: str, port: int, setting: str) -> socket.socket:
+    """Bind an address. Raises `PortInUse`, naming the setting to change, or `ConfigurationInvalid`."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise ConfigurationInvalid(f"host {host!r} cannot be resolved: {error}") from error
+    family, kind, protocol, _, address = found[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG_CONNECTIONS)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUse(
+                f"The port {port} on {host} is in use",
+                hint=f"Stop what listens there, or choose another with {setting}.",
+            ) from error
+        raise ConfigurationInvalid(f"Cannot listen on {host}:{port}: {error.strerror}") from error
+    listener.set_inheritable(False)
+    return listener
+
+
+class HttpServer(uvicorn.Server):
+    """uvicorn without signal handlers of its own: the node decides when to stop, and in which order."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+def http_server(application: Any) -> HttpServer:
+    """Make the server for an ASGI application."""
+    config = uvicorn.Config(
+        application,
+        http="httptools",
+        loop="none",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=CLOSING_LIMIT_SECONDS,
+        backlog=BACKLOG_CONNECTIONS,
+    )
+    return HttpServer(config)

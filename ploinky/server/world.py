@@ -1,0 +1,32 @@
+"""Which adapters make the outer ports real on this machine."""
+
+from pathlib import Path
+
+from ploinky.adapters.agent_folders import FileAgentFolders
+from ploinky.adapters.docker_runtime import DockerRuntime
+from ploinky.adapters.dulwich_sources import DulwichSources
+from ploinky.adapters.process_runtime import ProcessRuntime
+from ploinky.control.runtimes import Runtimes
+from ploinky.ports.runtime import Runtime
+from ploinky.ports.sources import AgentFolders, Sources
+from ploinky.server.config import Configuration
+
+
+def make_runtimes(configuration: Configuration, directory: Path) -> Runtimes:
+    """Make the runtimes in the order of preference; a configured one is the only one."""
+    known: dict[str, Runtime] = {
+        "docker": DockerRuntime(default_image=configuration.agent_image),
+        "process": ProcessRuntime(directory / "processes"),
+    }
+    chosen = configuration.container_runtime
+    return Runtimes(known if chosen == "auto" else {chosen: known[chosen]})
+
+
+def make_sources(directory: Path) -> Sources:
+    """Make what fetches repositories."""
+    return DulwichSources(directory / "repos")
+
+
+def make_folders(directory: Path) -> AgentFolders:
+    """Make what prepares agents' folders."""
+    return FileAgentFolders(directory / "releases")
