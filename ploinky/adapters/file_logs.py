@@ -67,12 +67,13 @@ class FileLogStore:
         try:
             with self._folder(deployment) as folder_fd:
                 descriptor = os.open(name, _READ_FLAGS, dir_fd=folder_fd)
-                with os.fdopen(descriptor, "rb") as file:
+                try:
                     status = os.fstat(descriptor)
-                    if not stat.S_ISREG(status.st_mode):
-                        return b""
-                    file.seek(max(0, status.st_size - TAIL_LIMIT_BYTES))
-                    return newest_lines(file.read(TAIL_LIMIT_BYTES), lines)
+                    start = max(0, status.st_size - TAIL_LIMIT_BYTES)
+                    is_log = stat.S_ISREG(status.st_mode)
+                    return newest_lines(os.pread(descriptor, TAIL_LIMIT_BYTES, start), lines) if is_log else b""
+                finally:
+                    os.close(descriptor)
         except OSError as error:
             if error.errno in _NO_LOG:
                 return b""

@@ -71,10 +71,12 @@ def file_layer(path: Path) -> Tree:
 def _read(path: Path) -> str:
     # Not blocking, so that a pipe of this name is refused instead of waited for.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ConfigurationInvalid(f"{path} is no file")
-        content = file.read(CONFIGURATION_FILE_BYTES + 1)
+        content = os.pread(descriptor, CONFIGURATION_FILE_BYTES + 1, 0)
+    finally:
+        os.close(descriptor)
     if len(content) > CONFIGURATION_FILE_BYTES:
         raise ConfigurationInvalid(f"{path} has more than {CONFIGURATION_FILE_BYTES} bytes")
     return content.decode("utf-8-sig")

@@ -157,7 +157,7 @@ EVENT_LINES: Mapping[type[Event], EventLine] = {
     e.KeyRevoked: EventLine(_INFO, "key {r.subject_id} revoked"),
     e.SettingChanged: EventLine(_INFO, "setting {e.name} is now {e.value}"),
 }
-"""What people and agents chose freely (messages of handlers, parameters, secrets) is never part of a text."""
+"""Parameters, results, handlers' messages and environments are never part of a text: they may hold secrets."""
 
 
 class EventLog:
