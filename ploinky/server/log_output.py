@@ -43,7 +43,7 @@ class LineHandler(logging.StreamHandler[TextIO]):
     """Write to a stream; one that is closed or full must not stop the server."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is the library's
-        if not isinstance(sys.exception(), OSError | ValueError):
+        if not (isinstance(sys.exception(), OSError) or self.stream.closed):
             super().handleError(record)
 
 
