@@ -69,5 +69,10 @@ def program_help(program: str) -> str:
     return "\n".join([*lines, "", f"`{program} COMMAND --help` tells more about a command.", "", EXIT_CODES])
 
 
+def completion_variable(program: str) -> str:
+    """Name the environment variable by which a shell asks for completions."""
+    return f"_{program.upper().replace('-', '_')}_COMPLETE"
+
+
 def _entry(name: str, sentence: str) -> str:
     return f"  {name:<14}{sentence}"

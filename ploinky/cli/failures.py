@@ -8,7 +8,7 @@ from enum import IntEnum
 
 import click
 
-from ploinky.cli.text import one_line
+from ploinky.cli.text import LINE_LIMIT_CHARACTERS, one_line, visible
 
 
 class ExitCode(IntEnum):
@@ -74,7 +74,7 @@ def report(error: Exception) -> int:
     if failure.hint:
         click.echo(f"{click.style('hint:', fg='yellow')} {one_line(failure.hint)}", err=True)
     for line in failure.evidence:
-        click.echo(one_line(line), err=True)
+        click.echo(visible(line[:LINE_LIMIT_CHARACTERS], kept="\t"), err=True)
     if failure.code == "INTERNAL_ERROR" and os.environ.get("PLOINKY_TRACEBACK"):
         import traceback
 

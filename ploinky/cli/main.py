@@ -4,7 +4,7 @@ import os
 import sys
 from typing import TextIO
 
-from ploinky.cli.catalog import ALIAS_PROGRAM, program_help
+from ploinky.cli.catalog import ALIAS_PROGRAM, completion_variable, program_help
 
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
@@ -28,6 +28,8 @@ def main() -> int:
 def run(program: str, arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
     match arguments:
+        case _ if completion_variable(program) in os.environ:
+            pass  # a shell asks, and gives no arguments
         case ["--help" | "-h" | "help"]:
             print(program_help(program))  # noqa: T201 - the fast path has nothing else to print with
             return 0

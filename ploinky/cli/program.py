@@ -6,7 +6,7 @@ import os
 import click
 from click.shell_completion import shell_complete
 
-from ploinky.cli.catalog import ALIAS_PROGRAM, ALIASES, COMMANDS, program_help
+from ploinky.cli.catalog import ALIAS_PROGRAM, ALIASES, COMMANDS, completion_variable, program_help
 from ploinky.cli.failures import report
 from ploinky.cli.session import Session, remote_options
 
@@ -63,7 +63,7 @@ def run_command(program: str, arguments: list[str]) -> int:
     `KeyboardInterrupt` and `BrokenPipeError` pass through.
     """
     group = make_program(program)
-    variable = f"_{program.upper().replace('-', '_')}_COMPLETE"
+    variable = completion_variable(program)
     if instruction := os.environ.get(variable):
         return shell_complete(group, {}, program, variable, instruction)
     try:

@@ -22,7 +22,12 @@ def find_deployment(client: "PloinkyClient", target: str) -> "JsonObject":
     """Give the deployment for an id, `/path` or `domain/path`. **Raises** `ApiError` 404 when there is none."""
     if "/" not in target:
         return client.deployment(target)
-    return client.find_deployment(*split_route(target))
+    return find_at(client, *split_route(target))
+
+
+def find_at(client: "PloinkyClient", domain: str, path: str) -> "JsonObject":
+    """Give the deployment at a route, written as people write it. **Raises** `ApiError` 404 when there is none."""
+    return client.find_deployment(domain.lower(), path.rstrip("/") or "/")
 
 
 def id_of(document: "JsonObject") -> str:

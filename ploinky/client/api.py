@@ -184,7 +184,7 @@ class PloinkyClient:
                 return
             after = max(following, reached)
 
-    def _get(self, path: str, **query: str | int | None) -> JsonObject:
+    def _get(self, path: str, /, **query: str | int | None) -> JsonObject:
         return json_object(self._connection.request("GET", API + _with_query(path, query)))
 
     def _send(self, method: Literal["POST", "PUT", "DELETE"], path: str, document: Any = None) -> JsonObject:

@@ -3,6 +3,7 @@
 import click
 
 import ploinky
+from ploinky.cli.catalog import completion_variable
 from ploinky.cli.output import print_json, say
 from ploinky.cli.session import Session, json_option, pass_session
 
@@ -33,11 +34,10 @@ def completion(context: click.Context, shell: str) -> None:
 
     root = context.find_root()
     program = root.info_name or "ploinky"
-    variable = f"_{program.upper().replace('-', '_')}_COMPLETE"
     found = get_completion_class(shell)
     if found is None:
         raise click.BadParameter(f"there is no completion for {shell}")
-    script = found(root.command, {}, program, variable).source()
+    script = found(root.command, {}, program, completion_variable(program)).source()
     if context.ensure_object(Session).is_json:
         print_json({"shell": shell, "script": script})
     else:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ploinky.client import Called, JsonObject, PloinkyClient
 
 DEFAULT_WAIT_SECONDS = 300.0
-LEAST_ANSWER_SECONDS = 60.0
-"""The server itself answers "not yet" after half of that, so a connection silent for longer is broken."""
+SERVER_WAIT_SECONDS = 30.0
+"""After so long the server itself answers "not yet"; who waits less long has to ask for that answer at once."""
 
 
 @click.command()
@@ -61,8 +61,7 @@ def call(
             command,
             sent,
             domain=host,
-            is_async=is_async,
-            timeout_seconds=max(timeout_seconds, LEAST_ANSWER_SECONDS),
+            is_async=is_async or timeout_seconds < SERVER_WAIT_SECONDS,
         )
         if called.is_finished:
             print_result(called.data, is_json=session.is_json)

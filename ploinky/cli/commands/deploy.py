@@ -7,7 +7,7 @@ import click
 
 from ploinky.cli.output import print_json, remark, say
 from ploinky.cli.session import Session, pass_session, remote_options
-from ploinky.cli.targets import name_of
+from ploinky.cli.targets import find_at, id_of, name_of
 from ploinky.cli.waiting import follow_rollout, wait_until_removed
 
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -84,8 +84,8 @@ def deploy(  # noqa: PLR0913 - one parameter for each option
 def undeploy(session: Session, *, domain: str, path: str, no_wait: bool) -> None:
     """Remove what is deployed at DOMAIN and PATH."""
     with session.client() as client:
-        found = client.find_deployment(domain, path)
-        deployment = client.undeploy(str(found.get("id"))) or found
+        found = find_at(client, domain, path)
+        deployment = client.undeploy(id_of(found)) or found
         if not no_wait:
             remark("removing")
             wait_until_removed(client, {**found, "state": deployment.get("state")})

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from ploinky.cli.failures import CommandFailed, ExitCode
-from ploinky.cli.new_repository import make_repository
 from ploinky.cli.output import print_json, say
 from ploinky.cli.session import Session, json_option, pass_session
 
@@ -32,6 +31,8 @@ def new_agent(session: Session, name: str, directory: str) -> None:
     if len(name) > NAME_LIMIT_CHARACTERS or not NAME.fullmatch(name):
         hint = "small letters, digits and . _ -, and a letter or digit first"
         raise click.BadParameter(f"{name!r} is not a name: use {hint}", param_hint="'NAME'")
+    from ploinky.cli.new_repository import make_repository
+
     folder = Path(directory).expanduser().absolute() / name
     _refuse_occupied(folder)
     copy_template(folder, name)
