@@ -103,7 +103,7 @@ class DeploymentRoutes(Controller):
         self,
         services: Injected,
         deployment_id: str,
-        tail: Annotated[int, Parameter(query="tail", ge=1, le=LOG_LINES_LIMIT)] = 200,
+        tail: Annotated[int | None, Parameter(query="tail", ge=1, le=LOG_LINES_LIMIT)] = None,
     ) -> Response[bytes]:
         """Return the newest lines that its newest instance printed."""
         services.deployments.get(deployment_id)
@@ -112,10 +112,11 @@ class DeploymentRoutes(Controller):
             return Response(b"", media_type="text/plain; charset=utf-8")
         instance_id, instance = instances[-1]
         runtime = services.runtimes.by_kind.get(instance.runtime)
+        lines = tail or int(services.setting("lastLogsLines"))
 
         def read() -> bytes:
-            live = runtime.logs(instance.name, tail) if runtime else b""
-            return live or services.logs.tail(instance_id, tail)
+            live = runtime.logs(instance.name, lines) if runtime else b""
+            return live or services.logs.tail(instance_id, lines)
 
         return Response(await services.pools.engine(read), media_type="text/plain; charset=utf-8")
 

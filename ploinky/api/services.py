@@ -9,6 +9,7 @@ from litestar.params import Dependency
 from ploinky.control.commander import Commander
 from ploinky.control.pools import Pools
 from ploinky.control.runtimes import Runtimes
+from ploinky.domain.settings import SettingValue
 from ploinky.journal.dispatcher import Context
 from ploinky.ports.journal_store import Head
 from ploinky.ports.logs import LogStore
@@ -43,6 +44,11 @@ class Services(NamedTuple):
     """Where deployments answer for the local user: `http://localhost:8000`."""
     default_settings: dict[str, int | float]
     version: str
+
+    def setting(self, name: str) -> SettingValue:
+        """Return the value in force: as changed, else as configured."""
+        changed = self.views.setting(name)
+        return self.default_settings[name] if changed is None else changed
 
 
 Injected = Annotated[Services, Dependency(skip_validation=True)]

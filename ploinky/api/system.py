@@ -116,6 +116,5 @@ class SystemRoutes(Controller):
 
 
 def _setting(services: Services, name: str) -> SettingShape:
-    changed = services.views.setting(name)
-    value = services.default_settings[name] if changed is None else changed
-    return SettingShape(name=name, value=value, is_changed=changed is not None)
+    is_changed = services.views.setting(name) is not None
+    return SettingShape(name=name, value=services.setting(name), is_changed=is_changed)

@@ -9,11 +9,10 @@ from ploinky.views.views import Views
 class Environments:
     """Read deployments' environments."""
 
-    def __init__(self, views: Views, orders: Orders, default_time_limit_seconds: float) -> None:
-        """Take where payloads are read, and the configured time limit of an attempt."""
+    def __init__(self, views: Views, orders: Orders) -> None:
+        """Take where payloads are read."""
         self._views = views
         self._orders = orders
-        self.default_time_limit_seconds = default_time_limit_seconds
 
     async def of(self, deployment_id: str) -> dict[str, str]:
         """Return the variables given at the deploy; empty when there were none."""

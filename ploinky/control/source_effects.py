@@ -6,7 +6,7 @@ from ploinky.control.world import World
 from ploinky.domain.commands import Command, FailRollout, RecordImage, RecordSource
 from ploinky.domain.errors import DeploymentNotFound, PloinkyError
 from ploinky.domain.manifest import parse_manifest
-from ploinky.domain.release import environment_of, release_of
+from ploinky.domain.release import ReleaseDefaults, environment_of, release_of
 from ploinky.domain.specs import DeploymentSpec, Release
 from ploinky.views.intents import Intent
 from ploinky.views.views import Views
@@ -18,10 +18,11 @@ Progress = Callable[[str, str], None]
 class SourceEffects:
     """Fetch sources and ready images; every failure ends the rollout with its reason."""
 
-    def __init__(self, views: Views, world: World, progress: Progress) -> None:
-        """Take the world, and who hears of progress."""
+    def __init__(self, views: Views, world: World, defaults: ReleaseDefaults, progress: Progress) -> None:
+        """Take the world, what the configuration says of releases, and who hears of progress."""
         self._views = views
         self._world = world
+        self._defaults = defaults
         self._progress = progress
 
     async def fetch_source(self, intent: Intent) -> Command:
@@ -32,8 +33,9 @@ class SourceEffects:
         try:
             given = await self._world.environments.of(intent.subject_id)
             limit = self._views.setting("taskTimeout")
+            defaults = self._defaults if limit is None else self._defaults._replace(time_limit_seconds=float(limit))
             release, is_from_cache = await self._world.pools.engine(
-                lambda: self._fetch(intent.subject_id, state.spec, given, float(limit or 0))
+                lambda: self._fetch(intent.subject_id, state.spec, given, defaults)
             )
         except PloinkyError as error:
             return _failed(intent, "source", error)
@@ -42,7 +44,7 @@ class SourceEffects:
         )
 
     def _fetch(
-        self, deployment_id: str, spec: DeploymentSpec, given: dict[str, str], limit: float
+        self, deployment_id: str, spec: DeploymentSpec, given: dict[str, str], defaults: ReleaseDefaults
     ) -> tuple[Release, bool]:
         checkout = self._world.sources.fetch(
             spec.repository, spec.branch, lambda line: self._progress(deployment_id, line)
@@ -50,8 +52,7 @@ class SourceEffects:
         folder = self._world.folders.find(checkout.directory, spec.agent)
         manifest = parse_manifest(folder.manifest)
         environment_of(manifest, given)
-        default_limit = limit or self._world.environments.default_time_limit_seconds
-        return release_of(spec, manifest, checkout.commit, default_limit), checkout.is_from_cache
+        return release_of(spec, manifest, checkout.commit, defaults), checkout.is_from_cache
 
     async def ready_image(self, intent: Intent) -> Command:
         """Choose the runtime and make the image available."""

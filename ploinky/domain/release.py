@@ -1,5 +1,7 @@
 """Join what the deployer asked for with what the agent's manifest says."""
 
+from typing import NamedTuple
+
 from ploinky.domain.errors import ManifestInvalid
 from ploinky.domain.manifest import Manifest
 from ploinky.domain.specs import DeploymentSpec, Release
@@ -8,7 +10,14 @@ DEFAULT_CONCURRENCY = 4
 DEFAULT_ACCESS = "authenticated"
 
 
-def release_of(spec: DeploymentSpec, manifest: Manifest, commit: str, default_time_limit_seconds: float) -> Release:
+class ReleaseDefaults(NamedTuple):
+    """What the operator's configuration says where neither deployer nor manifest does."""
+
+    time_limit_seconds: float
+    start_limit_seconds: float
+
+
+def release_of(spec: DeploymentSpec, manifest: Manifest, commit: str, defaults: ReleaseDefaults) -> Release:
     """Return the release of a commit. The spec wins over the manifest, the manifest over the defaults."""
     resources = manifest.runtime.resources
     limits = Release(commit=commit)
@@ -17,7 +26,8 @@ def release_of(spec: DeploymentSpec, manifest: Manifest, commit: str, default_ti
         image=spec.image or manifest.image_reference or "",
         access=spec.access or manifest.access or DEFAULT_ACCESS,
         concurrency=spec.concurrency or manifest.concurrency or DEFAULT_CONCURRENCY,
-        time_limit_seconds=spec.time_limit_seconds or manifest.timeout_seconds or default_time_limit_seconds,
+        time_limit_seconds=spec.time_limit_seconds or manifest.timeout_seconds or defaults.time_limit_seconds,
+        start_limit_seconds=defaults.start_limit_seconds,
         retries=manifest.retry_policy,
         memory_bytes=resources.memory or limits.memory_bytes,
         cpus=resources.cpus or limits.cpus,

@@ -53,6 +53,8 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     access: str = "authenticated"
     concurrency: int = 4
     time_limit_seconds: float = 300.0
+    start_limit_seconds: float = 60.0
+    """From the creation of an instance until its agent must have said that it is ready."""
     retries: RetryPolicy = RetryPolicy()
     memory_bytes: int = 512 * 1024 * 1024
     cpus: float = 1.0

@@ -7,7 +7,7 @@ from ploinky.domain.deployment import Deployment, Desired, Rollout, Step
 from ploinky.domain.ids import instance_id
 from ploinky.domain.instance import LIVE, OVER, Instance, Status
 from ploinky.domain.specs import Evidence
-from ploinky.views.due_times import DRAIN_LIMIT, ORPHAN_GRACE, START_LIMIT
+from ploinky.views.due_times import DRAIN_LIMIT, ORPHAN_GRACE, start_limit
 from ploinky.views.views import Views
 
 STOP_GRACE_SECONDS = 10.0
@@ -44,8 +44,8 @@ def _start_rollout(deployment_id: str, rollout: Rollout, views: Views, now: date
     if instance.is_ready and instance.status is Status.RUNNING:
         return [c.Switch(subject_id=deployment_id, generation=rollout.generation)]
     failure = _start_failure(instance)
-    if failure is None and now >= row.created_at + START_LIMIT and instance.status is not Status.PAUSED:
-        limit = START_LIMIT.total_seconds()
+    if failure is None and now >= row.created_at + start_limit(instance) and instance.status is not Status.PAUSED:
+        limit = start_limit(instance).total_seconds()
         failure = ("readiness", "READINESS_TIMEOUT", f"The agent was not ready within {limit:g} s", "")
     if failure is None:
         return []
@@ -109,11 +109,10 @@ def _keep_running(deployment_id: str, state: Deployment, instances: list[tuple[s
     if not state.active_generation:
         return []
     serving = [instance for _, instance in instances if instance.generation == state.active_generation]
-    if any(instance.status not in OVER and not instance.is_stop_requested for instance in serving):
+    if any(instance.status not in OVER for instance in serving):
         return []
-    is_immediate = bool(serving) and all(instance.stop_reason in SHUTDOWN_REASONS for instance in serving)
-    if serving and any(instance.status in LIVE for instance in serving):
-        return []
+    # None left at all: they were stopped and removed with the server.
+    is_immediate = all(instance.stop_reason in SHUTDOWN_REASONS for instance in serving)
     has_just_failed = state.last_end is not None and not state.last_end.is_success
     return [
         c.ScheduleRestart(

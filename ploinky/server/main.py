@@ -18,7 +18,7 @@ from ploinky.adapters.dulwich_new_repository import make_repository
 from ploinky.adapters.hmac_signer import HmacSigner
 from ploinky.domain.errors import DirectoryBusy, DirectoryUnusable
 from ploinky.journal.dispatcher import Context
-from ploinky.server.config import Configuration, load_configuration
+from ploinky.server.config import DEFAULT_ORIGIN, Configuration, load_configuration
 from ploinky.server.first_run import FirstRun, local_url
 from ploinky.server.installation import read_profile, write_profile
 from ploinky.server.listening import HttpServer, http_server, listen
@@ -33,8 +33,10 @@ log = logging.getLogger(__name__)
 
 def run(overrides: dict[str, object], default_data_directory: str | None, with_demo: bool) -> int:  # noqa: FBT001 - the command line calls it by position
     """Run a primary until it is told to stop; return its exit code. Raises `PloinkyError` when it cannot start."""
-    configuration = load_configuration(overrides, default_data_directory=default_data_directory).configuration
-    set_up_logging(configuration.log_level)
+    configuration, origins = load_configuration(overrides, default_data_directory=default_data_directory)
+    # Somebody is reading along: what happens is told by the greeting, the log says what goes wrong.
+    is_quiet = with_demo and origins["logLevel"] == DEFAULT_ORIGIN
+    set_up_logging("warning" if is_quiet else configuration.log_level)
     _raise_file_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(configuration, with_demo=with_demo))

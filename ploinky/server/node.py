@@ -29,10 +29,11 @@ from ploinky.control.source_effects import SourceEffects
 from ploinky.control.task_traffic import TaskTraffic
 from ploinky.control.waiters import TaskWaiters
 from ploinky.control.world import Site, World
-from ploinky.domain.commands import StopInstance
+from ploinky.domain.commands import RemoveInstance, StopInstance
 from ploinky.domain.deciders import DECIDERS
 from ploinky.domain.errors import PloinkyError
-from ploinky.domain.instance import LIVE
+from ploinky.domain.instance import LIVE, Instance, Status
+from ploinky.domain.release import ReleaseDefaults
 from ploinky.gateway.gateway import Gateway
 from ploinky.journal import snapshot
 from ploinky.journal.codec import Codec, Recorded, to_microseconds
@@ -99,7 +100,8 @@ class Node:
         self.progress = ProgressBoard()
         self.world = self._make_world(orders, courier)
         effects = InstanceEffects(views, self.world, self.traffic)
-        sources = SourceEffects(views, self.world, self.progress.note)
+        defaults = ReleaseDefaults(configuration.task_timeout, configuration.agent_start_timeout_ms / 1000)
+        sources = SourceEffects(views, self.world, defaults, self.progress.note)
         self.executor = Executor(
             views,
             self.commander,
@@ -172,7 +174,7 @@ class Node:
             courier=courier,
             sources=make_sources(directory),
             folders=make_folders(directory),
-            environments=Environments(self.views, orders, configuration.task_timeout),
+            environments=Environments(self.views, orders),
             logs=FileLogStore(str(directory / "logs")),
             pools=self.pools,
             site=site,
@@ -213,17 +215,27 @@ class Node:
         self.pools.close()
 
     async def _stop_agents(self) -> None:
-        for instance_id, row in list(self.views.instances.items()):
-            if row.state.status in LIVE:
-                command = StopInstance(subject_id=instance_id, reason="shutdown", grace_seconds=SHUTDOWN_GRACE_SECONDS)
-                self.commander.give(command, Context("server", "shutdown"))
-        if not await self.watch.until(lambda: not self._live_count(), STOPPING_LIMIT_SECONDS):
-            log.warning("%d instances did not stop in time and go on running", self._live_count())
+        """Stop and remove every instance; the next start makes new generations at once."""
+        context = Context("server", "shutdown")
+        for instance_id, state in self._reachable():
+            if state.status in LIVE:
+                stop = StopInstance(subject_id=instance_id, reason="shutdown", grace_seconds=SHUTDOWN_GRACE_SECONDS)
+                self.commander.give(stop, context)
+        if not await self.watch.until(lambda: not self._has_live(), STOPPING_LIMIT_SECONDS):
+            log.warning("some instances did not stop in time and go on running")
+        for instance_id, state in self._reachable():
+            if state.status is Status.STOPPED:
+                self.commander.give(RemoveInstance(subject_id=instance_id), context)
+        await self.watch.until(lambda: not self._has_stopped(), STOPPING_LIMIT_SECONDS)
 
-    def _live_count(self) -> int:
-        return sum(
-            row.state.status in LIVE and not row.state.is_unobservable for _, row in self.views.instances.items()
-        )
+    def _reachable(self) -> list[tuple[str, Instance]]:
+        return [(key, row.state) for key, row in self.views.instances.items() if not row.state.is_unobservable]
+
+    def _has_live(self) -> bool:
+        return any(state.status in LIVE for _, state in self._reachable())
+
+    def _has_stopped(self) -> bool:
+        return any(state.status is Status.STOPPED for _, state in self._reachable())
 
     def _note_progress(self, batch: Sequence[Recorded]) -> None:
         self._last_at = to_microseconds(batch[-1].at)

@@ -12,7 +12,7 @@ from ploinky.domain.instance import LIVE, Instance, Status
 from ploinky.domain.task import Task, TaskState
 
 START_LIMIT = timedelta(seconds=60)
-"""From its creation until an instance must have said that it is ready."""
+"""From its creation until an instance must have said that it is ready, where its release does not say."""
 DRAIN_LIMIT = timedelta(seconds=30)
 """How long an instance of an earlier generation may finish what it has."""
 ORPHAN_GRACE = timedelta(seconds=30)
@@ -90,12 +90,17 @@ def deployment_due(state: Deployment) -> tuple[datetime, ...]:
     return tuple(at for at in (state.restart_due_at, drained_at) if at is not None)
 
 
+def start_limit(state: Instance) -> timedelta:
+    """Return how long an instance may take to become ready."""
+    return timedelta(seconds=state.release.start_limit_seconds) if state.release else START_LIMIT
+
+
 def instance_due(state: Instance, created_at: datetime) -> tuple[datetime, ...]:
     """Return when an instance needs a look."""
     if state.status in LIVE and not state.deployment_id:
         return (created_at + ORPHAN_GRACE,)
     if state.status in {Status.CREATED, Status.RUNNING} and not state.is_ready:
-        return (created_at + START_LIMIT,)
+        return (created_at + start_limit(state),)
     return ()
 
 

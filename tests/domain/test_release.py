@@ -4,7 +4,7 @@ import pytest
 
 from ploinky.domain.errors import ManifestInvalid
 from ploinky.domain.manifest import Manifest, Network, Resources, Retries, RuntimeSection, Variable
-from ploinky.domain.release import environment_of, release_of
+from ploinky.domain.release import ReleaseDefaults, environment_of, release_of
 from ploinky.domain.specs import DeploymentSpec, Release, RetryPolicy
 from tests.domain.samples import SPEC
 
@@ -26,12 +26,12 @@ WRITTEN = Manifest(
 
 def test_has_defaults_for_everything() -> None:
     """An empty manifest and a bare wish make a release that runs."""
-    assert release_of(SPEC, Manifest(), "c1", 300.0) == Release(commit="c1")
+    assert release_of(SPEC, Manifest(), "c1", ReleaseDefaults(300.0, 60.0)) == Release(commit="c1")
 
 
 def test_the_manifest_wins_over_the_defaults() -> None:
     """Whatever the author says is taken."""
-    assert release_of(SPEC, WRITTEN, "c1", 300.0) == Release(
+    assert release_of(SPEC, WRITTEN, "c1", ReleaseDefaults(300.0, 60.0)) == Release(
         commit="c1",
         image="written:1",
         access="reports.read",
@@ -49,7 +49,7 @@ def test_the_manifest_wins_over_the_defaults() -> None:
 
 def test_the_deployer_wins_over_the_manifest() -> None:
     """What was asked for explicitly is taken, the rest as the author says."""
-    release = release_of(ASKED, WRITTEN, "c1", 300.0)
+    release = release_of(ASKED, WRITTEN, "c1", ReleaseDefaults(300.0, 60.0))
     assert (release.image, release.access, release.concurrency, release.time_limit_seconds) == (
         "asked:1",
         "public",
@@ -61,7 +61,7 @@ def test_the_deployer_wins_over_the_manifest() -> None:
 
 def test_the_default_time_limit_is_the_operators() -> None:
     """Where neither deployer nor author says, the configuration does."""
-    assert release_of(SPEC, Manifest(), "c1", 12.0).time_limit_seconds == 12.0
+    assert release_of(SPEC, Manifest(), "c1", ReleaseDefaults(12.0, 60.0)).time_limit_seconds == 12.0
 
 
 VARIABLES = Manifest(
