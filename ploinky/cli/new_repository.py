@@ -6,7 +6,6 @@ import subprocess
 from pathlib import Path
 
 from ploinky.cli.failures import CommandFailed, ExitCode
-from ploinky.cli.server_side import server_main
 
 BRANCH = "main"
 FIRST_MESSAGE = "Begin with the template"
@@ -20,7 +19,9 @@ def make_repository(folder: Path) -> None:
     **Raises** `CommandFailed`; `PloinkyError` where git is not installed.
     """
     if shutil.which("git") is None:
-        server_main().init_repository(str(folder))
+        from ploinky.server.main import init_repository
+
+        init_repository(str(folder))
         return
     _git(folder, "init", "--quiet", "--template=")
     _git(folder, "symbolic-ref", "HEAD", f"refs/heads/{BRANCH}")  # `init --initial-branch` is not known to older gits

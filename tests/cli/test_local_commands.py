@@ -1,6 +1,7 @@
 """Commands that work on this machine: the server itself, keys, images, configuration, new agents."""
 
 import json
+import os
 import subprocess
 import sys
 import types
@@ -21,7 +22,6 @@ class ServerDouble(types.ModuleType):
         super().__init__("ploinky.server.main")
         self.calls: list[tuple[Any, ...]] = []
         self.raised: Exception | None = None
-        self.made: Any = "plk_new"
 
     def _note(self, *call: Any) -> None:
         self.calls.append(call)
@@ -32,11 +32,11 @@ class ServerDouble(types.ModuleType):
         self._note("run", overrides, default_data_directory, with_demo)
         return 7
 
-    def recover_key(self, overrides: dict[str, object]) -> Any:
+    def recover_key(self, overrides: dict[str, object]) -> dict[str, str]:
         self._note("recover_key", overrides)
-        return self.made
+        return {"key": "plk_new", "keyId": "k2"}
 
-    def build_base_image(self, progress: Callable[[str], None]) -> Any:
+    def build_base_image(self, progress: Callable[[str], None]) -> str:
         self._note("build_base_image")
         progress("unpacking\n\x1b[1mpackages")
         return "ploinky-agent:1"
@@ -105,10 +105,8 @@ def test_recovers_a_key(local: CommandLine, server: ServerDouble) -> None:
     """A key is made on the machine itself, without any key, and printed alone."""
     ran = local("keys", "recover", "--data-directory", "/data")
     assert (ran.code, ran.out) == (0, "plk_new\n")
-    assert json.loads(local.succeeds("keys", "recover", "--json")) == {"key": "plk_new"}
-    server.made = {"key": "plk_2", "keyId": "k2"}
-    assert local.succeeds("keys", "recover") == "plk_2\n"
-    assert [call[1] for call in server.calls] == [{"dataDirectory": "/data"}, {}, {}]
+    assert json.loads(local.succeeds("keys", "recover", "--json")) == {"key": "plk_new", "keyId": "k2"}
+    assert [call[1] for call in server.calls] == [{"dataDirectory": "/data"}, {}]
 
 
 def test_builds_the_image(local: CommandLine, server: ServerDouble) -> None:
@@ -119,18 +117,37 @@ def test_builds_the_image(local: CommandLine, server: ServerDouble) -> None:
     assert json.loads(local.succeeds("image", "build-base", "--json")) == {"image": "ploinky-agent:1"}
 
 
-def test_shows_the_configuration(local: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def configured(local: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Go to a folder with a configuration of its own and give its file."""
+    for name in [name for name in os.environ if name.startswith("PLOINKY_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / ".ploinky" / "config.json"
+    file.parent.mkdir()
+    file.write_text('{"port": 8765}')
+    return file
+
+
+def test_shows_the_configuration(local: CommandLine, configured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each value is shown with the place it comes from."""
-    values = {"port": 8000, "host": "127.0.0.1"}
-    configuration = types.SimpleNamespace(values=values, origins={"port": "/etc/ploinky/config.json"})
-    module = types.ModuleType("ploinky.server.config")
-    monkeypatch.setattr(module, "load", lambda: configuration, raising=False)
-    monkeypatch.setitem(sys.modules, "ploinky.server.config", module)
-    assert json.loads(local.succeeds("config", "show", "--json")) == {
-        "host": {"value": "127.0.0.1", "from": "default"},
-        "port": {"value": 8000, "from": "/etc/ploinky/config.json"},
-    }
-    assert "port  8000       /etc/ploinky/config.json\n" in local.succeeds("config", "show")
+    monkeypatch.setenv("PLOINKY_MAX_CONTAINERS", "7")
+    shown = json.loads(local.succeeds("config", "show", "--json"))
+    assert shown["port"] == {"value": 8765, "from": str(configured)}
+    assert shown["maxContainers"] == {"value": 7, "from": "PLOINKY_MAX_CONTAINERS"}
+    assert shown["dataDirectory"] == {"value": str(local.home / ".ploinky" / "data"), "from": "default"}
+    lines = [line.split() for line in local.succeeds("config", "show").splitlines()]
+    assert lines[0] == ["NAME", "VALUE", "FROM"]
+    assert ["port", "8765", str(configured)] in lines
+
+
+@pytest.mark.parametrize("content", ['{"port": "http"}', '{"prot": 1}', "{"])
+def test_refuses_a_broken_configuration(local: CommandLine, configured: Path, content: str) -> None:
+    """A configuration that is none is exit 5 and names the file."""
+    configured.write_text(content)
+    ran = local("config", "show")
+    assert ran.code == 5
+    assert str(configured) in ran.err
 
 
 def git(folder: Path, *arguments: str) -> str:

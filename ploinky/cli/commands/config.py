@@ -3,10 +3,8 @@
 import click
 
 from ploinky.cli.output import Column, print_json, print_table
-from ploinky.cli.server_side import effective_configuration
 from ploinky.cli.session import Session, json_option, pass_session
 
-DEFAULT_ORIGIN = "default"
 COLUMNS = (Column("NAME", "name"), Column("VALUE", "value"), Column("FROM", "origin"))
 
 
@@ -20,11 +18,13 @@ def config() -> None:
 @pass_session
 def show(session: Session) -> None:
     """Show what `ploinky start` would run with, here and now."""
-    found = effective_configuration()
-    rows = [
-        {"name": name, "value": value, "origin": found.origins.get(name, DEFAULT_ORIGIN)}
-        for name, value in sorted(found.values.items())
-    ]
+    import msgspec
+
+    from ploinky.server.config import load_configuration
+
+    configuration, origins = load_configuration({})
+    values = msgspec.to_builtins(configuration)
+    rows = [{"name": name, "value": values[name], "origin": origins[name]} for name in sorted(origins)]
     if session.is_json:
         print_json({row["name"]: {"value": row["value"], "from": row["origin"]} for row in rows})
     else:

@@ -3,7 +3,6 @@
 import click
 
 from ploinky.cli.output import Column, print_json, print_page, remark, say
-from ploinky.cli.server_side import server_main
 from ploinky.cli.session import Session, json_option, pass_session, remote_options
 
 COLUMNS = (
@@ -51,12 +50,13 @@ def revoke(session: Session, key_id: str) -> None:
 @json_option
 @pass_session
 def recover(session: Session, data_directory: str | None) -> None:
-    """Make a new administrator's key, on the server's own machine and as its user. Needs no key."""
+    """Replace all administrators' keys by a new one, on the server's own machine and as its user. Needs no key."""
+    from ploinky.server.main import recover_key
+
     overrides: dict[str, object] = {} if data_directory is None else {"dataDirectory": data_directory}
-    made = server_main().recover_key(overrides)
-    document = made if isinstance(made, dict) else {"key": made}
+    document = recover_key(overrides)
     if session.is_json:
         print_json(document)
     else:
-        say(str(document.get("key")))
+        say(document["key"])
         remark("This key is not shown again. Keep it with `ploinky connect URL`.")

@@ -2,8 +2,6 @@
 
 import click
 
-from ploinky.cli.server_side import server_main
-
 PORT = click.IntRange(0, 65_535)
 
 
@@ -30,6 +28,8 @@ def start(
     default_data_directory: str | None,
 ) -> None:
     """Run the server in the foreground until it is told to stop."""
+    from ploinky.server.main import run
+
     chosen: dict[str, object] = {
         "host": host,
         "port": port,
@@ -37,4 +37,4 @@ def start(
         "dataDirectory": data_directory,
     }
     overrides = {name: value for name, value in chosen.items() if value is not None}
-    raise click.exceptions.Exit(int(server_main().run(overrides, default_data_directory, with_demo)))
+    raise click.exceptions.Exit(run(overrides, default_data_directory, with_demo))
