@@ -39,6 +39,8 @@ class SourceEffects:
             )
         except PloinkyError as error:
             return _failed(intent, "source", error)
+        finally:
+            self._progress(intent.subject_id, "")
         return RecordSource(
             subject_id=intent.subject_id, generation=intent.generation, release=release, is_from_cache=is_from_cache
         )
@@ -76,6 +78,8 @@ class SourceEffects:
             return await self._world.pools.engine(work)
         except PloinkyError as error:
             return _failed(intent, "image", error)
+        finally:
+            self._progress(intent.subject_id, "waiting for the agent to be ready")
 
 
 def _failed(intent: Intent, step: str, error: PloinkyError) -> Command:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from ploinky.domain.commands import Command
 from ploinky.domain.decider import Attached, Decider, Repeated
 from ploinky.domain.errors import (
+    Broken,
     Fenced,
     Invalid,
     JournalBroken,
@@ -270,10 +271,24 @@ class Dispatcher:
         last = batch.records[-1]
         self._committed, self._committed_at = Head(last.position, last.hash, last.epoch), last.at
         self._full_until = 0.0
-        for follower in self.followers:
-            follower(batch.recorded)
+        defect = self._tell(batch.recorded)
         self._deliver(batch)
+        if defect is not None:
+            self._fatal = defect
+            self.on_fatal(defect)
+            return
         self._flush()
+
+    def _tell(self, recorded: Sequence[Recorded]) -> PloinkyError | None:
+        """Tell the followers of a commit; return the defect by which one of them missed it."""
+        for follower in self.followers:
+            try:
+                follower(recorded)
+            except Exception as error:  # noqa: BLE001 - views that missed an event are wrong from here on: end, replay
+                defect = Broken(f"The views could not follow position {recorded[-1].position}: {error!r}")
+                defect.__cause__ = error
+                return defect
+        return None
 
     def _deliver(self, batch: _Batch) -> None:
         self._undelivered -= len(batch.answers)
