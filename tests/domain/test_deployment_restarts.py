@@ -71,6 +71,7 @@ def test_a_restart_that_fails_counts_on() -> None:
     world.indexes.now += SECOND
     world.execute(c.RestartNow(subject_id=ID))
     world.record(*failed(2, "start"))
+    given(world.history).when(ended(2)).then_types(e.RestartScheduled)
     assert schedule(world).failures == 2
 
 

@@ -84,6 +84,7 @@ def test_a_route_is_free_as_soon_as_removal_is_wanted() -> None:
 def test_a_failed_rollout_keeps_the_route() -> None:
     """The owner of a route is whoever asked for it, running or not."""
     given([*requested("/hello"), failed()]).when(deploy()).then_refused(RouteTaken)
+    given([*requested("/hello"), (DEPLOYMENT, e.DeploymentStopRequested())]).when(deploy()).then_refused(RouteTaken)
 
 
 def test_keeps_values_of_the_environment_beside_the_event() -> None:

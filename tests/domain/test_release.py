@@ -8,6 +8,7 @@ from ploinky.domain.release import ReleaseDefaults, environment_of, release_of
 from ploinky.domain.specs import DeploymentSpec, Release, RetryPolicy
 from tests.domain.samples import SPEC
 
+DEFAULTS = ReleaseDefaults(time_limit_seconds=12.0, start_limit_seconds=34.0)
 ASKED = DeploymentSpec(
     agent="a", repository="/r", image="asked:1", access="public", concurrency=7, time_limit_seconds=7.5
 )
@@ -25,18 +26,21 @@ WRITTEN = Manifest(
 
 
 def test_has_defaults_for_everything() -> None:
-    """An empty manifest and a bare wish make a release that runs."""
-    assert release_of(SPEC, Manifest(), "c1", ReleaseDefaults(300.0, 60.0)) == Release(commit="c1")
+    """An empty manifest and a bare wish make a release that runs, within the operator's limits."""
+    assert release_of(SPEC, Manifest(), "c1", DEFAULTS) == Release(
+        commit="c1", time_limit_seconds=12.0, start_limit_seconds=34.0
+    )
 
 
 def test_the_manifest_wins_over_the_defaults() -> None:
     """Whatever the author says is taken."""
-    assert release_of(SPEC, WRITTEN, "c1", ReleaseDefaults(300.0, 60.0)) == Release(
+    assert release_of(SPEC, WRITTEN, "c1", DEFAULTS) == Release(
         commit="c1",
         image="written:1",
         access="reports.read",
         concurrency=2,
         time_limit_seconds=20.0,
+        start_limit_seconds=34.0,
         retries=RetryPolicy(lost=5, failed=5, backoff_seconds=0.25),
         memory_bytes=64 << 20,
         cpus=0.5,
@@ -49,7 +53,7 @@ def test_the_manifest_wins_over_the_defaults() -> None:
 
 def test_the_deployer_wins_over_the_manifest() -> None:
     """What was asked for explicitly is taken, the rest as the author says."""
-    release = release_of(ASKED, WRITTEN, "c1", ReleaseDefaults(300.0, 60.0))
+    release = release_of(ASKED, WRITTEN, "c1", DEFAULTS)
     assert (release.image, release.access, release.concurrency, release.time_limit_seconds) == (
         "asked:1",
         "public",
@@ -57,11 +61,6 @@ def test_the_deployer_wins_over_the_manifest() -> None:
         7.5,
     )
     assert release.memory_bytes == 64 << 20
-
-
-def test_the_default_time_limit_is_the_operators() -> None:
-    """Where neither deployer nor author says, the configuration does."""
-    assert release_of(SPEC, Manifest(), "c1", ReleaseDefaults(12.0, 60.0)).time_limit_seconds == 12.0
 
 
 VARIABLES = Manifest(

@@ -42,13 +42,14 @@ CANCEL = c.CancelTask(subject_id="t1")
 
 def test_starts_the_next_attempt_with_a_number_of_its_own() -> None:
     """Attempt numbers count up; each has its own deadline."""
-    past = [*at_work(), expired(at=START + SECOND)]
+    past = [*at_work(), (TASK, e.TaskClaimed(attempt=1)), expired(at=START + SECOND)]
     started = e.AttemptStarted(
         attempt=2, instance_id="d1.1.0", transport="file", deadline_at=START + timedelta(seconds=301)
     )
     world = given(past).at(START + SECOND).when(START_ATTEMPT).then(started)
     assert world.state(TASK).attempt == 2
     assert not world.state(TASK).is_claimed
+    assert world.state(TASK).retry_at is None
 
 
 def test_does_not_start_before_the_repetition_is_due() -> None:
