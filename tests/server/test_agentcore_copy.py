@@ -203,3 +203,17 @@ def test_the_digest_is_of_names_and_contents() -> None:
     assert content_digest({"a": b"1", "b": b"2"}) == content_digest({"b": b"2", "a": b"1"})
     others = [{"a": b"2", "b": b"1"}, {"a": b"12"}, {"ab": b"2"}, {"a": b"1", "c": b"2"}, {}, {"a": b"1b\x002"}]
     assert len({content_digest(other) for other in others}) == len(others)
+
+
+def test_takes_packages_inside_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders are copied with their way, those of compiled files are not."""
+    package = tmp_path / "package"
+    for name in ("a.py", "inner/b.py", "inner/__pycache__/b.pyc", "__pycache__/a.pyc"):
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(name)
+    monkeypatch.setattr(agentcore_copy, "files", lambda _: package)
+    place = install_agentcore(tmp_path / "data")
+    found = {str(path.relative_to(place)) for path in place.rglob("*") if path.is_file()}
+    assert found == {"agentcore/a.py", "agentcore/inner/b.py"}
+    assert install_agentcore(tmp_path / "data") == place
+    assert len(list(place.parent.iterdir())) == 1

@@ -121,6 +121,7 @@ def test_wants_memory_of_some_size(memory: Path, monkeypatch: pytest.MonkeyPatch
     with monkeypatch.context() as patch:
         patch.setattr(queue_place, "outlives_logout", lambda _: False)
         assert memory_place("/data", memory) is None
+    assert memory_place("/data", memory / "gone") is None
     assert LEAST_MEMORY_BYTES > 64 * 1024 * 1024
 
 
