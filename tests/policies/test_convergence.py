@@ -20,9 +20,11 @@ TROUBLED_ROUNDS = 25
 def troubled(seed: int, luck: float) -> World:
     """Return a world after a time of wishes and bad luck."""
     world = World(seed)
+    world.run(sample.deploy("d1", "/1"), sample.deploy("d2", "/2"))
     world.luck = luck
     for _ in range(TROUBLED_ROUNDS):
-        world.wish()
+        for _ in range(3):
+            world.wish()
         world.bring_about()
         world.live()
         world.pass_time(world.random.expovariate(0.2))
@@ -40,7 +42,7 @@ def check_ends(world: World) -> None:
 
 
 @settings(max_examples=60)
-@given(seed=st.integers(0, 2**32), luck=st.sampled_from([0.3, 0.6, 0.9]))
+@given(seed=st.integers(0, 2**32), luck=st.sampled_from([0.5, 0.8, 0.95]))
 def test_everything_comes_to_rest(seed: int, luck: float) -> None:
     """After any trouble: what is wanted runs, what is not is gone, each task ended once, nothing follows for ever."""
     world = troubled(seed, luck)
@@ -52,7 +54,7 @@ def test_everything_comes_to_rest(seed: int, luck: float) -> None:
 
 
 @settings(max_examples=25)
-@given(seed=st.integers(0, 2**32), luck=st.sampled_from([0.3, 0.6, 0.9]))
+@given(seed=st.integers(0, 2**32), luck=st.sampled_from([0.5, 0.8, 0.95]))
 def test_a_restart_in_the_middle_comes_to_rest_too(seed: int, luck: float) -> None:
     """Policies remember nothing: after a crash one look at everything alive is enough."""
     before = troubled(seed, luck)
@@ -68,7 +70,7 @@ def test_a_restart_in_the_middle_comes_to_rest_too(seed: int, luck: float) -> No
 @given(seed=st.integers(0, 2**32))
 def test_looking_twice_changes_nothing(seed: int) -> None:
     """Whatever a policy asks for a second time is refused or decides nothing."""
-    world = troubled(seed, 0.6)
+    world = troubled(seed, 0.8)
     world.come_to_rest()
     for first, second in world.repeated:
         is_nothing = isinstance(second.answer, PloinkyError) or second.position == 0
@@ -79,7 +81,7 @@ def test_the_simulation_meets_what_it_is_for() -> None:
     """Over some seeds there are failures, restarts, replacements, removals, lost attempts and orphans to react to."""
     asked: Counter[str] = Counter()
     for seed in range(20):
-        world = troubled(seed, 0.6)
+        world = troubled(seed, 0.8)
         world.come_to_rest()
         asked.update(type(first.command).__name__ for first, _ in world.repeated)
     assert set(asked) == {

@@ -102,19 +102,19 @@ class World(Stepping):
 
     def wish(self) -> None:
         """Ask for something, as people do."""
-        deployment_id = self.random.choice(("d1", "d2"))
+        deployment_id = self.random.choice(("d1", "d2", "d3"))
         number = len(self.heard_tasks) + 1
         wishes: list[c.Command] = [
-            sample.deploy(f"d{self.random.randint(1, 4)}", f"/{self.random.randint(1, 2)}"),
+            sample.deploy(f"d{self.random.randint(1, 4)}", f"/{self.random.randint(1, 4)}"),
             c.UpdateDeployment(subject_id=deployment_id, spec=sample.SPEC),
             c.RestartDeployment(subject_id=deployment_id),
             c.StopDeployment(subject_id=deployment_id),
             c.StartDeployment(subject_id=deployment_id),
             c.ReportOrphan(subject_id=f"stray{number}", runtime="memory", name="stray"),
         ]
-        if self.random.random() < 0.1:
+        if self.random.random() < 0.03:
             wishes = [c.Undeploy(subject_id=deployment_id)]
-        elif self.random.random() < 0.6:
+        elif self.random.random() < 0.75:
             task = sample.submit(f"t{number}", deployment_id)
             wishes = [task, task, c.CancelTask(subject_id=f"t{self.random.randint(1, number)}")]
         self.run(self.random.choice(wishes))
