@@ -1,5 +1,6 @@
 """The outermost application: which front a request belongs to, and nobody unknown near the management."""
 
+import contextlib
 import logging
 from typing import Any, Protocol
 from urllib.parse import parse_qs
@@ -65,7 +66,8 @@ class Application:
             request_id = self._ids.mint()
             log.exception("request %s failed unexpectedly", request_id)
             body = problem("INTERNAL_ERROR", "Something went wrong; the server's log says what", {}, request_id)
-            await answer(send, 500, body, [(b"x-request-id", request_id.encode())])
+            with contextlib.suppress(RuntimeError):  # An answer has begun; the connection is closed under it.
+                await answer(send, 500, body, [(b"x-request-id", request_id.encode())])
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: bytes = scope["raw_path"]

@@ -40,7 +40,7 @@ OTHER_VARIABLES = frozenset(
     f"PLOINKY_{name}"
     for name in (
         # of the command line and of tests
-        *("URL", "KEY", "PROFILE", "TRACEBACK", "FAILPOINTS", "FAILPOINTS_LOG"),
+        *("URL", "KEY", "PROFILE", "TRACEBACK", "FAILPOINTS", "FAILPOINTS_LOG", "FAILPOINTS_ARMED"),
         # inside an agent
         *("AGENT", "DOMAIN", "PATH", "QUEUE_DIR", "CONCURRENCY", "DRAIN_SECONDS", "WATCH", "PROCESS", "SECRET_NAMES"),
     )

@@ -41,7 +41,7 @@ class FirstRun:
         self._node = node
         self._url = url
         self._with_demo = with_demo
-        self._directory = node.storage.directory
+        self._directory = node.core.storage.directory
 
     async def run(self) -> None:
         """Initialise and deploy the demo where that has not been done, then say where everything is."""
@@ -55,7 +55,7 @@ class FirstRun:
 
     async def _initialise(self) -> str | None:
         profile = read_profile(self._directory)
-        if self._node.dispatcher.indexes.is_initialised:
+        if self._node.core.dispatcher.indexes.is_initialised:
             if profile is not None:
                 write_profile(self._directory, self._url, profile["key"])
             return None
@@ -64,12 +64,12 @@ class FirstRun:
         return key.text
 
     async def _was_demo_deployed(self) -> bool:
-        found, _ = await self._node.feed.page(0, 1, "deployment.requested")
+        found, _ = await self._node.core.feed.page(0, 1, "deployment.requested")
         return bool(found)
 
     async def _deploy_demo(self) -> None:
         runtime = await self._choose_runtime()
-        repository = await self._node.pools.slow(lambda: demo_repository(self._directory))
+        repository = await self._node.core.pools.slow(lambda: demo_repository(self._directory))
         spec = DeploymentSpec(agent=DEMO_AGENT, repository=str(repository), runtime=RuntimeChoice(runtime))
         try:
             key = await self._node.deployments.deploy(DEMO_DOMAIN, DEMO_PATH, spec, None, CONTEXT)
@@ -81,10 +81,10 @@ class FirstRun:
         """Return the best runtime that can run the demo, saying which and why."""
 
         def work() -> tuple[str, list[str]]:
-            return usable_runtime(self._node.world.runtimes)
+            return usable_runtime(self._node.hands.world.runtimes)
 
         say("Looking for a container engine ...")
-        kind, reasons = await self._node.pools.engine(work)
+        kind, reasons = await self._node.core.pools.engine(work)
         for reason in reasons:
             say(f"  {reason}")
         say(f"Deploying the demo agent at {DEMO_DOMAIN} {DEMO_PATH} with the runtime `{kind}` ...")
@@ -95,15 +95,15 @@ class FirstRun:
         deadline = loop.time() + DEMO_LIMIT_SECONDS
         shown = ""
         while loop.time() < deadline:
-            row = self._node.views.deployments.rows.get(deployment_id)
+            row = self._node.core.views.deployments.rows.get(deployment_id)
             if row is None or row.state.rollout is None:
                 break
-            line = f"  {row.state.rollout.step}: {self._node.progress.newest(deployment_id)}".rstrip(": ")
+            line = f"  {row.state.rollout.step}: {self._node.hands.progress.newest(deployment_id)}".rstrip(": ")
             if line != shown:
                 say(line)
                 shown = line
             await asyncio.sleep(0.05)
-        row = self._node.views.deployments.rows.get(deployment_id)
+        row = self._node.core.views.deployments.rows.get(deployment_id)
         end = row.state.last_end if row else None
         if end is None or not end.is_success:
             why = f"{end.message}. {end.hint}" if end else "it takes longer than expected."
@@ -113,12 +113,12 @@ class FirstRun:
         lines = ["", f"Ploinky is running at {self._url}  (Ctrl-C stops it)"]
         if new_key is not None:
             lines += ["", f"Admin key, shown only now: {new_key}"]
-        elif not self._node.dispatcher.indexes.is_initialised:
+        elif not self._node.core.dispatcher.indexes.is_initialised:
             lines += ["", f"It has no admin key yet: {launcher} --url {self._url} init"]
         elif self._with_demo and read_profile(self._directory) is None:
             lines += ["", f"The key is not on this machine; a lost one is replaced by: {launcher} keys recover"]
         lines += ["", "Try:"]
-        if self._node.views.find_deployment(DEMO_DOMAIN, DEMO_PATH) is not None:
+        if self._node.core.views.find_deployment(DEMO_DOMAIN, DEMO_PATH) is not None:
             body = '{"command": "hello", "params": ["World"]}'
             lines.append(f"  curl -s {self._url.removeprefix('http://')}{DEMO_PATH} -d '{body}'")
         return [*lines, f"  {launcher} deployments", f"  {launcher} new agent my-agent", ""]

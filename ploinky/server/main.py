@@ -73,10 +73,10 @@ async def _run_until_stopped(node: Node, server: HttpServer, listeners: list[soc
     try:
         await node.start()
         greeting = loop.create_task(first_run.run())
-        waiting: set[asyncio.Future[Any]] = {loop.create_task(stopping.wait()), node.failed, serving}
+        waiting: set[asyncio.Future[Any]] = {loop.create_task(stopping.wait()), node.core.failed, serving}
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        if node.failed.done():
-            raise node.failed.result()
+        if node.core.failed.done():
+            raise node.core.failed.result()
         log.info("stopping: no new work is taken")
         await node.stop()
         return 0

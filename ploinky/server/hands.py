@@ -1,0 +1,84 @@
+"""The parts that touch the world, put together over the core. Names the courier's and the logs' adapters."""
+
+import asyncio
+import logging
+import os
+
+from ploinky.adapters.file_courier import FileCourier
+from ploinky.adapters.file_logs import FileLogStore
+from ploinky.control.environments import Environments
+from ploinky.control.executor import Executor
+from ploinky.control.instance_effects import InstanceEffects
+from ploinky.control.reactor import Reactor
+from ploinky.control.runtime_observer import RuntimeObserver
+from ploinky.control.signs_of_life import SignsOfLife
+from ploinky.control.source_effects import SourceEffects
+from ploinky.control.task_traffic import TaskTraffic
+from ploinky.control.world import Site, World
+from ploinky.domain.release import ReleaseDefaults
+from ploinky.ports.courier import Courier
+from ploinky.server.agentcore_copy import install_agentcore
+from ploinky.server.config import Configuration, choose_queue_directory
+from ploinky.server.core import Core
+from ploinky.server.progress import ProgressBoard
+from ploinky.server.world import make_folders, make_runtimes, make_sources
+from ploinky.views.intents import IntentKind
+
+log = logging.getLogger(__name__)
+
+
+class Hands:
+    """Executor, traffic, observer and reactor of one primary."""
+
+    def __init__(self, core: Core, configuration: Configuration) -> None:
+        """Make them; nothing runs yet."""
+        self.progress = ProgressBoard()
+        queues = str(choose_queue_directory(configuration))
+        self._courier = FileCourier(queues, asyncio.get_running_loop(), log.warning)
+        self.traffic = TaskTraffic(core.views, core.commander, self._courier, core.orders, SignsOfLife(core.clock))
+        self.world = _make_world(core, configuration, self._courier)
+        effects = InstanceEffects(core.views, self.world, self.traffic)
+        defaults = ReleaseDefaults(configuration.task_timeout, configuration.agent_start_timeout_ms / 1000)
+        sources = SourceEffects(core.views, self.world, defaults, self.progress.note)
+        self.executor = Executor(
+            core.views,
+            core.commander,
+            {
+                IntentKind.FETCH_SOURCE: sources.fetch_source,
+                IntentKind.READY_IMAGE: sources.ready_image,
+                IntentKind.START_INSTANCE: effects.start,
+                IntentKind.STOP_INSTANCE: effects.stop,
+                IntentKind.REMOVE_INSTANCE: effects.remove,
+                IntentKind.DISCARD_DEPLOYMENT: effects.discard,
+            },
+        )
+        self.reactor = Reactor(core.views, core.commander, core.clock)
+        self.observer = RuntimeObserver(core.views, core.commander, self.world, effects, self.traffic)
+
+    async def close(self) -> None:
+        """Stop touching the world; instances go on, open intents stay open."""
+        await self.executor.close()
+        self.observer.close()
+        self.world.runtimes.close()
+        self._courier.close()
+
+
+def _make_world(core: Core, configuration: Configuration, courier: Courier) -> World:
+    directory = core.storage.directory
+    site = Site(
+        journal_id=core.storage.store.journal_id,
+        epoch=core.storage.head.epoch,
+        agentcore_directory=str(install_agentcore(directory)),
+        is_root=os.geteuid() == 0,
+        own_user_id=os.geteuid(),
+    )
+    return World(
+        runtimes=make_runtimes(configuration, directory),
+        courier=courier,
+        sources=make_sources(directory),
+        folders=make_folders(directory),
+        environments=Environments(core.views, core.orders),
+        logs=FileLogStore(str(directory / "logs")),
+        pools=core.pools,
+        site=site,
+    )
