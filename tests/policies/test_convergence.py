@@ -17,9 +17,9 @@ from tests.policies.world import World
 TROUBLED_ROUNDS = 25
 
 
-def troubled(seed: int, luck: float) -> World:
+def troubled(seed: int, luck: float, full_share: float = 0.0) -> World:
     """Return a world after a time of wishes and bad luck."""
-    world = World(seed)
+    world = World(seed, full_share=full_share)
     world.run(sample.deploy("d1", "/1"), sample.deploy("d2", "/2"))
     world.luck = luck
     for _ in range(TROUBLED_ROUNDS):
@@ -61,6 +61,16 @@ def test_a_restart_in_the_middle_comes_to_rest_too(seed: int, luck: float) -> No
     world = World(seed, contents=before.store.contents, clock=before.clock)
     world.look_at(all_subjects(world.views))
     world.settle()
+    world.come_to_rest()
+    world.check_rest()
+    check_ends(world)
+
+
+@settings(max_examples=40)
+@given(seed=st.integers(0, 2**32), luck=st.sampled_from([0.8, 1.0]))
+def test_full_disks_only_delay(seed: int, luck: float) -> None:
+    """When whatever could not be recorded is looked at again, commits that failed leave nothing undone."""
+    world = troubled(seed, luck, full_share=0.2)
     world.come_to_rest()
     world.check_rest()
     check_ends(world)

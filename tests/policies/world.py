@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 from random import Random
 
 from ploinky.adapters.memory.clock import ManualClock
-from ploinky.adapters.memory.journal import JournalContents
+from ploinky.adapters.memory.journal import AppendFault, JournalContents
 from ploinky.domain import commands as c
 from ploinky.domain.deployment import Desired
+from ploinky.domain.errors import JournalFull, Unavailable
 from ploinky.domain.instance import LIVE, Status
 from ploinky.journal.codec import Recorded
 from ploinky.journal.dispatcher import Context
@@ -18,17 +19,29 @@ from tests.journal.stepping import Heard, Stepping
 
 POLICY = Context("policy", "simulation")
 ROUNDS_LIMIT = 300
+FULL_LIMIT_COMMITS = 150
 
 
 class World(Stepping):
     """The machinery with its policies, and an engine whose luck is a random number."""
 
-    def __init__(self, seed: int, *, contents: JournalContents | None = None, clock: ManualClock | None = None) -> None:
-        super().__init__(contents, clock=clock)
+    def __init__(
+        self,
+        seed: int,
+        *,
+        contents: JournalContents | None = None,
+        clock: ManualClock | None = None,
+        full_share: float = 0.0,
+    ) -> None:
+        """Fail that share of the first commits because the disk is full."""
         self.random = Random(seed)
+        full = [n for n in range(1, FULL_LIMIT_COMMITS) if full_share and self.random.random() < full_share]
+        super().__init__(contents, clock=clock, faults=[AppendFault(n, JournalFull()) for n in full])
         self.luck = 1.0
         """The chance that an effect or a task succeeds."""
         self.repeated: list[tuple[Heard, Heard]] = []
+        self._was_disk_full = False
+        self._asked: list[tuple[Subject, Heard]] = []
         self.dispatcher.followers.append(self._react)
 
     def _react(self, batch: Sequence[Recorded]) -> None:
@@ -39,13 +52,28 @@ class World(Stepping):
         for subject in subjects:
             for command in look(subject, self.views, self.clock.now()):
                 first = self.give(command, context=POLICY, is_urgent=True)
-                self.repeated.append((first, self.give(command, context=POLICY, is_urgent=True)))
+                second = self.give(command, context=POLICY, is_urgent=True)
+                self.repeated.append((first, second))
+                self._asked.append((subject, second))
+
+    def run(self, *commands: c.Command) -> list[Heard]:
+        """Give commands as people and the executor do, who try again when the disk was full."""
+        heard = super().run(*commands)
+        self._was_disk_full |= any(isinstance(one.answer, JournalFull) for one in heard)
+        return heard
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass, and have everything looked at that became due."""
+        """Let time pass, and have everything looked at that became due, or whose commands met a full disk."""
         self.clock.advance(seconds)
-        self.look_at(sorted(self.views.due.take(self.clock.now())))
+        failed = self.failed_subjects()
+        self._asked.clear()
+        self._was_disk_full = False
+        self.look_at(sorted(self.views.due.take(self.clock.now()) | failed))
         self.settle()
+
+    def failed_subjects(self) -> set[Subject]:
+        """Return what has to be looked at again, because a command about it could not be recorded."""
+        return {subject for subject, heard in self._asked if isinstance(heard.answers[-1], Unavailable)}
 
     def bring_about(self) -> bool:
         """Answer all open intents; return whether there were any."""
@@ -133,9 +161,12 @@ class World(Stepping):
             if self.dispatcher.head.position > before:
                 continue
             next_at = self.views.due.next_at()
-            if next_at is None:
+            if next_at is not None:
+                self.pass_time(max((next_at - self.clock.now()).total_seconds(), 0.0))
+            elif self.failed_subjects() or self._was_disk_full:
+                self.pass_time(1.0)
+            else:
                 return rounds
-            self.pass_time(max((next_at - self.clock.now()).total_seconds(), 0.0))
         raise AssertionError(f"no rest after {ROUNDS_LIMIT} rounds: {self.types()[-20:]}")
 
     def check_rest(self) -> None:
