@@ -10,6 +10,7 @@ from ploinky.domain.errors import Invalid
 
 COMMAND_LIMIT_CHARACTERS = 128
 DEFAULT_COMMAND = "index"
+QUERY_LIMIT_FIELDS = 1_000
 CONTROL_FIELDS = frozenset({"async", "token"})
 """Query fields that are for us, not for the agent."""
 NOT_FOR_AGENTS = frozenset(
@@ -32,7 +33,7 @@ def classify(rest: str, query: str, content_type: str, body: bytes) -> TaskReque
     its `command` wins over the last segment of the path, its `params` over its other values. Any other body is one
     param. The values of the query follow. Raises `Invalid`.
     """
-    command: Any = unquote(rest.rpartition("/")[2]) or DEFAULT_COMMAND
+    command: Any = _path_command(rest)
     params: list[Any] = []
     if body.strip():
         document = _document(content_type, body)
@@ -43,9 +44,24 @@ def classify(rest: str, query: str, content_type: str, body: bytes) -> TaskReque
     if not isinstance(command, str) or not 0 < len(command) <= COMMAND_LIMIT_CHARACTERS:
         raise Invalid("`command` must be a name of at most 128 characters", command=str(command)[:200])
     if query:
-        fields = parse_qsl(query, keep_blank_values=True, max_num_fields=1_000)
-        params += [value for name, value in fields if name not in CONTROL_FIELDS]
+        params += [value for name, value in _fields(query) if name not in CONTROL_FIELDS]
     return TaskRequest(command, msgspec.json.encode(params))
+
+
+def _path_command(rest: str) -> str:
+    try:
+        return unquote(rest.rpartition("/")[2], errors="strict") or DEFAULT_COMMAND
+    except UnicodeDecodeError as error:
+        raise Invalid("The command in the path is not UTF-8") from error
+
+
+def _fields(query: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=QUERY_LIMIT_FIELDS)
+    except UnicodeDecodeError as error:
+        raise Invalid("The query is not UTF-8") from error
+    except ValueError as error:
+        raise Invalid(f"The query has more than {QUERY_LIMIT_FIELDS} fields") from error
 
 
 def _document(content_type: str, body: bytes) -> Any:
@@ -53,6 +69,8 @@ def _document(content_type: str, body: bytes) -> Any:
     if is_json or body.lstrip()[:1] == b"{":
         try:
             document = msgspec.json.decode(body)
+        except RecursionError as error:
+            raise Invalid("The body is nested too deeply") from error
         except msgspec.DecodeError as error:
             if is_json:
                 raise Invalid(f"The body is not JSON: {error}") from error

@@ -46,7 +46,9 @@ class Deployments:
         payload = self._environment(environment) if environment else None
         known = self._views.find_deployment(route.domain, route.path)
         if known is not None:
-            if self.get(known).state.spec.agent != spec.agent:
+            present = self.get(known).state
+            # What never served may be replaced by anything: usually it was a typing mistake.
+            if present.active_generation and present.spec.agent != spec.agent:
                 raise RouteTaken(domain=route.domain, path=route.path, deployment=known)
             update = c.UpdateDeployment(subject_id=known, spec=spec, environment=payload)
             return (await self._commander.execute(update, context)).subject_id
@@ -113,6 +115,8 @@ class Deployments:
                 raise Invalid(
                     f"{name} is reserved", hint="Names beginning with PLOINKY_ and AGENT_DIR are set by Ploinky."
                 )
+            if "\0" in environment[name]:
+                raise Invalid(f"The value of {name} holds a null character, which no variable can")
         content = msgspec.json.encode(dict(environment), order="sorted")
         if len(content) > ENVIRONMENT_LIMIT_BYTES:
             raise Invalid(f"The environment is larger than {ENVIRONMENT_LIMIT_BYTES} bytes")

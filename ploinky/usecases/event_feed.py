@@ -9,6 +9,7 @@ from ploinky.journal.codec import Recorded
 from ploinky.ports.journal_store import READ_LIMIT_ROWS, JournalStore, Record
 
 FOLLOWERS_LIMIT = 200
+QUIET_LIMIT_SECONDS = 15.0
 
 
 class EventFeed:
@@ -49,13 +50,16 @@ class EventFeed:
                         break
         return found, position
 
-    async def stream(self, after: int, type_prefix: str = "", stream: str = "") -> AsyncIterator[Record | None]:
+    def stream(self, after: int, type_prefix: str = "", stream: str = "") -> AsyncIterator[Record | None]:
         """Yield matching events from a position on, for ever; None when nothing came for a while.
 
-        Raises `Overloaded` when too many are listening.
+        Raises `Overloaded` at once when too many are listening.
         """
         if len(self._news) >= FOLLOWERS_LIMIT:
             raise Overloaded("Too many streams are open")
+        return self._stream(after, type_prefix, stream)
+
+    async def _stream(self, after: int, type_prefix: str, stream: str) -> AsyncIterator[Record | None]:
         news = asyncio.Event()
         self._news.add(news)
         try:
@@ -67,7 +71,7 @@ class EventFeed:
                     yield record
                 if len(records) < READ_LIMIT_ROWS:
                     try:
-                        async with asyncio.timeout(15.0):
+                        async with asyncio.timeout(QUIET_LIMIT_SECONDS):
                             await news.wait()
                     except TimeoutError:
                         yield None

@@ -48,7 +48,10 @@ def failure_of(outcome: TaskOutcome) -> tuple[str, str]:
 
 def error_details(outcome: TaskOutcome) -> dict[str, Any]:
     """Return the details an agent gave with its error."""
-    details = msgspec.json.decode(outcome.content) if outcome.content else {}
+    try:
+        details = msgspec.json.decode(outcome.content) if outcome.content else {}
+    except RecursionError:  # An agent's own; what it nests too deeply for us is left out.
+        return {}
     if isinstance(details, dict):
         return details
     return {} if details is None else {"details": details}
