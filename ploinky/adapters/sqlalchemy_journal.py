@@ -50,11 +50,11 @@ class SqlalchemyJournalStore:
     def append(self, batch: AppendBatch) -> None:
         """Make the batch durable, all of it or nothing."""
         writing = self._open_connection()
-        reach("journal-append-begin")
+        reach("journal.append.begin")
         try:
             writing.exec_driver_sql("BEGIN IMMEDIATE")
             self._insert(writing, batch)
-            reach("journal-append-commit")
+            reach("journal.append.commit")
             writing.exec_driver_sql("COMMIT")
         except (DBAPIError, sqlite3.Error) as error:
             self._roll_back(writing)
@@ -62,7 +62,7 @@ class SqlalchemyJournalStore:
         except BaseException:
             self._roll_back(writing)
             raise
-        reach("journal-append-done")
+        reach("journal.append.done")
 
     @staticmethod
     def _insert(writing: Connection, batch: AppendBatch) -> None:

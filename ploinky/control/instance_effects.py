@@ -23,6 +23,7 @@ from ploinky.domain.manifest import parse_manifest
 from ploinky.domain.release import environment_of
 from ploinky.domain.specs import Evidence
 from ploinky.ports import runtime as port
+from ploinky.ports.failpoints import reach
 from ploinky.views.intents import Intent
 from ploinky.views.views import Views
 
@@ -53,6 +54,7 @@ class InstanceEffects:
         try:
             given = await self._world.environments.of(instance.deployment_id)
             queue_directory = self._world.courier.provision(intent.subject_id, user_id)
+            reach("instance.queue_made")
             identity = self._traffic.attach(intent.subject_id)
             engine_id = await self._world.pools.engine(
                 lambda: self._start(runtime, intent, instance, deployment, given, queue_directory)
@@ -105,6 +107,7 @@ class InstanceEffects:
         )
         labels = self._labels(intent, instance, spec)
         engine_id = runtime.create(msgspec.structs.replace(spec, labels=labels))
+        reach("instance.made")
         runtime.start(instance.name)
         return engine_id
 
@@ -113,6 +116,7 @@ class InstanceEffects:
         instance = self._instance(intent)
         runtime = self._world.runtimes.get(instance.runtime)
         seen = await self._world.pools.engine(lambda: runtime.stop(instance.name, instance.grace_seconds))
+        reach("instance.stopped")
         self._traffic.adopt(intent.subject_id, instance.queue_identity)
         await self._traffic.ingest(intent.subject_id)
         return await self.stopped(intent.subject_id, instance, seen, "requested")
@@ -141,6 +145,7 @@ class InstanceEffects:
         instance = self._instance(intent)
         runtime = self._world.runtimes.get(instance.runtime)
         await self._world.pools.engine(lambda: runtime.remove(instance.name))
+        reach("instance.removed")
         self._traffic.release(intent.subject_id)
         return RecordRemoved(subject_id=intent.subject_id)
 

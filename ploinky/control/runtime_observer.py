@@ -101,6 +101,7 @@ class RuntimeObserver:
             return
         if self._traffic.adopt(instance_id, instance.queue_identity):
             log.info("adopted %s", instance.name)
+            reach("observer.adopted")
             return
         log.warning("the queue of %s is not the one it was started with", instance.name)
         stop = c.StopInstance(subject_id=instance_id, reason="queue_lost", grace_seconds=STOP_GRACE_SECONDS)
@@ -114,7 +115,9 @@ class RuntimeObserver:
         await self._traffic.ingest(action.instance_id)
         reason = "exited" if action.seen else "vanished"
         record = await self._effects.stopped(action.instance_id, instance, action.seen, reason)
+        reach("observer.end_found")
         await self._commander.execute(record, CONTEXT, is_urgent=True)
+        reach("observer.end_recorded")
 
     def _listen(self, runtime: Runtime, loop: asyncio.AbstractEventLoop) -> None:
         """Turn an engine's events into requests for a look; one thread per runtime."""

@@ -96,16 +96,19 @@ class TaskTraffic:
             task_id, event = recorded.subject_id, recorded.event
             match event:
                 case e.TaskSubmitted():
+                    reach("task.submit_committed")
                     self._orders.remember(task_id, recorded.payloads)
                 case e.AttemptStarted():
                     reach("task.attempt_committed")
                     if event.instance_id in self._attached:
                         self._spawn(self._send(task_id, event.attempt, event.instance_id))
                 case e.CancelRequested():
+                    reach("task.cancel_committed")
                     row = self._views.tasks.open.get(task_id)
                     if row is not None and row.state.instance_id in self._attached:
                         self._spawn(self._cancel(task_id, row.state.attempt, row.state.instance_id))
                 case e.AttemptExpired():
+                    reach("task.expiry_committed")
                     self._settle(task_id)
                 case e.TaskSucceeded() | e.TaskFailed() | e.TaskCancelled() | e.TaskDead():
                     reach("task.end_committed")
@@ -234,6 +237,7 @@ class TaskTraffic:
     async def _cancel(self, task_id: str, attempt: int, instance_id: str) -> None:
         try:
             await self._courier.cancel(instance_id, task_id, attempt)
+            reach("task.cancel_sent")
         except QueueUnavailable:
             self._stop(instance_id, "queue_unavailable")
 
@@ -242,6 +246,7 @@ class TaskTraffic:
         if row is not None and row.state.instance_id in self._attached:
             self._life.ended(row.state.instance_id, task_id)
             self._courier.settle(row.state.instance_id, task_id, row.state.attempt)
+            reach("task.settled")
 
     def _stop(self, instance_id: str, reason: str) -> None:
         command = StopInstance(subject_id=instance_id, reason=reason, grace_seconds=STOP_GRACE_SECONDS)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from ploinky.ports.failpoints import reach
 from ploinky.ports.journal_store import Head, JournalStore
 
 FORMAT = 1
@@ -43,7 +44,9 @@ def save(path: Path, snapshot: Snapshot) -> None:
         file.write(_digest(content) + b"\n" + content)
         file.flush()
         os.fsync(file.fileno())
+    reach("snapshot.written")
     temporary.replace(path)
+    reach("snapshot.saved")
 
 
 def load(path: Path, store: JournalStore, head: Head, folds: str) -> Snapshot | None:

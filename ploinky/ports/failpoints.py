@@ -5,6 +5,8 @@ Off, and one truth test, unless the process was started with `PLOINKY_FAILPOINTS
 - `name=kill@3`: the third time `name` is reached, this process ends as by `kill -9`
 - `name=count`: each time `name` is reached, a line with the name is appended to the file `PLOINKY_FAILPOINTS_LOG`
 - `*=count`: the same for every name
+
+With `PLOINKY_FAILPOINTS_ARMED`, what is reached before the file of that path exists does not count towards a kill.
 """
 
 import os
@@ -16,6 +18,7 @@ from ploinky.domain.errors import ConfigurationInvalid
 
 _VARIABLE = "PLOINKY_FAILPOINTS"
 _LOG_VARIABLE = "PLOINKY_FAILPOINTS_LOG"
+_ARMED_VARIABLE = "PLOINKY_FAILPOINTS_ARMED"
 _EVERY_NAME = "*"
 
 
@@ -23,12 +26,13 @@ class Failpoints:
     """Decide what happens at each name. Usable from any thread."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        """Read the two variables. Raises `ConfigurationInvalid` for what cannot be read."""
+        """Read the three variables. Raises `ConfigurationInvalid` for what cannot be read."""
         self._kill_at: dict[str, int] = {}
         self._counted: set[str] = set()
         self._hits: dict[str, int] = {}
         self._lock = threading.Lock()
         self._log_path = environment.get(_LOG_VARIABLE, "")
+        self._armed_path = environment.get(_ARMED_VARIABLE, "")
         for entry in filter(None, environment.get(_VARIABLE, "").split(",")):
             self._add(entry.strip())
 
@@ -52,11 +56,12 @@ class Failpoints:
 
     def reach(self, name: str) -> None:
         """Count the hit, and end the process when it is the one asked for."""
+        is_armed = name in self._kill_at and (not self._armed_path or os.path.exists(self._armed_path))
         with self._lock:
-            hits = self._hits[name] = self._hits.get(name, 0) + 1
+            hits = self._hits[name] = self._hits.get(name, 0) + is_armed
             if name in self._counted or _EVERY_NAME in self._counted:
                 self._write_down(name)
-        if self._kill_at.get(name) == hits:
+        if is_armed and self._kill_at[name] == hits:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def _write_down(self, name: str) -> None:

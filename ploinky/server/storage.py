@@ -11,6 +11,7 @@ from ploinky.journal import snapshot
 from ploinky.journal.chain import verify
 from ploinky.journal.codec import Codec
 from ploinky.journal.follower import Follower
+from ploinky.ports.failpoints import reach
 from ploinky.ports.journal_store import Head, JournalStore
 from ploinky.ports.lease import Lease
 from ploinky.ports.payloads import BlobStore
@@ -79,4 +80,5 @@ def restore_views(storage: Storage, codec: Codec) -> Restored:
     follower = Follower(storage.store, codec, views.position)
     follower.catch_up(views.fold)
     views.position = storage.head.position
+    reach("start.views_restored")
     return Restored(views, follower.last.at if follower.last else last_at)

@@ -62,6 +62,17 @@ def test_counts_every_name_by_a_star(tmp_path: Path) -> None:
     assert (tmp_path / "hits").read_text() == "one\ntwo\n"
 
 
+def test_waits_for_the_file_that_arms_it(tmp_path: Path) -> None:
+    """What was reached before the file is there does not count towards the kill."""
+    armed = tmp_path / "armed"
+    variables = {"PLOINKY_FAILPOINTS": "after-step=kill@2", "PLOINKY_FAILPOINTS_ARMED": str(armed)}
+    assert run_program(**variables).returncode == 0
+    armed.touch()
+    result = run_program(**variables)
+    assert result.returncode == -9
+    assert result.stdout.split() == ["0", "1"]
+
+
 @pytest.mark.parametrize(
     "entry", ["name", "name=kill", "name=kill@0", "name=kill@x", "=kill@1", "name=stop@1", "a=count"]
 )

@@ -43,12 +43,12 @@ def test_survives_kill_at_a_system_call(tmp_path: Path, calls: dict[str, int], k
 @pytest.mark.parametrize(
     ("name", "hit", "last_acknowledged", "found"),
     [
-        ("journal-append-begin", 1, 0, 0),
-        ("journal-append-begin", 8, 21, 21),
-        ("journal-append-commit", 1, 0, 0),
-        ("journal-append-commit", 8, 21, 21),
-        ("journal-append-done", 1, 0, 3),
-        ("journal-append-done", 8, 21, 24),
+        ("journal.append.begin", 1, 0, 0),
+        ("journal.append.begin", 8, 21, 21),
+        ("journal.append.commit", 1, 0, 0),
+        ("journal.append.commit", 8, 21, 21),
+        ("journal.append.done", 1, 0, 3),
+        ("journal.append.done", 8, 21, 24),
     ],
 )
 def test_survives_kill_at_a_failpoint(tmp_path: Path, name: str, hit: int, last_acknowledged: int, found: int) -> None:
@@ -67,6 +67,6 @@ def test_reaches_every_failpoint(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     hits = log.read_text().split()
     assert {name: hits.count(name) for name in hits} == {
-        f"journal-append-{step}": BATCHES for step in ("begin", "commit", "done")
+        f"journal.append.{step}": BATCHES for step in ("begin", "commit", "done")
     }
     assert check(tmp_path / "journal.db", result) == BATCHES * BATCH_RECORDS
