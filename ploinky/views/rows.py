@@ -71,8 +71,8 @@ class RowsView(Generic[State]):
         return self.rows
 
     def load(self, raw: msgspec.Raw) -> None:
-        """Take a snapshot's rows."""
+        """Take a snapshot's rows, whatever order they were written in."""
         state_type = type(self._decider.initial)
         row_type: Any = Row[state_type]  # type: ignore[valid-type]
         rows: Mapping[str, Row[State]] = msgspec.json.decode(raw, type=dict[str, row_type])
-        self.rows = dict(rows)
+        self.rows = dict(sorted(rows.items(), key=lambda item: item[1].created_position))

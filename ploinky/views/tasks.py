@@ -122,9 +122,12 @@ class TasksView:
         return TasksDump(self.open, self.recent, self.idempotency)
 
     def load(self, raw: msgspec.Raw) -> None:
-        """Take a snapshot's rows."""
+        """Take a snapshot's rows, whatever order they were written in: the oldest are the first to go."""
         dump = msgspec.json.decode(raw, type=TasksDump)
-        self.open, self.recent, self.idempotency = dump.open, OrderedDict(dump.recent), dump.idempotency
+        self.open = dict(sorted(dump.open.items(), key=lambda item: item[1].submitted_position))
+        self.recent = OrderedDict(sorted(dump.recent.items(), key=lambda item: item[1].ended_position))
+        by_age = sorted(dump.idempotency.items(), key=lambda item: (item[1].submitted_at, item[1].task_id))
+        self.idempotency = dict(by_age)
         for task_id, row in self.open.items():
             self._place(task_id, row.state)
 

@@ -1,6 +1,6 @@
 """The journal's machinery without a loop or a thread: the test says when a turn ends and when a batch is written."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -161,8 +161,3 @@ def contents_of(indexes: Indexes) -> dict[str, object]:
 
 def _entry(entry: DeploymentEntry) -> dict[str, object]:
     return {name: getattr(entry, name) for name in entry.__slots__}
-
-
-def events_of(heard: Iterable[Heard]) -> list[int]:
-    """Return the positions of the answers given so far."""
-    return [one.position for one in heard if one.is_answered]

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -22,9 +22,9 @@ from tests.views.histories import History
 FAR = BEGINNING + timedelta(days=2)
 
 
-def reloaded(views: Views) -> Views:
+def reloaded(views: Views, order: Literal["sorted"] | None = "sorted") -> Views:
     fresh = Views()
-    fresh.load(msgspec.Raw(msgspec.json.encode(views.dump())), views.position)
+    fresh.load(msgspec.Raw(msgspec.json.encode(views.dump(), order=order)), views.position)
     return fresh
 
 
@@ -54,10 +54,11 @@ def derived(views: Views) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kept", range(0, len(golden_history()) + 1, 3))
-def test_everything_derived_is_restored(kept: int) -> None:
+@pytest.mark.parametrize("order", [None, "sorted"])
+def test_everything_derived_is_restored(kept: int, order: Literal["sorted"] | None) -> None:
     """At any point of a history with every type of event, loaded views say, order and all, what the folded ones say."""
     views = folded(golden_history()[:kept])
-    assert derived(reloaded(views)) == derived(views)
+    assert derived(reloaded(views, order)) == derived(views)
     assert dumped(reloaded(views)) == dumped(views)
 
 
@@ -67,6 +68,27 @@ def test_loaded_views_go_on_like_folded_ones(kept: int) -> None:
     views = reloaded(folded(golden_history()[:kept]))
     views.fold(golden_history()[kept:])
     assert dumped(views) == dumped(folded(golden_history()))
+
+
+def test_what_is_oldest_is_known_after_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order of ends, keys and instances is restored, also where it is not the order of their names."""
+    monkeypatch.setattr(tasks_module, "RECENT_LIMIT_TASKS", 2)
+    monkeypatch.setattr(tasks_module, "IDEMPOTENCY_LIMIT_KEYS", 2)
+    history = History()
+    history.create("d1", 9)
+    history.create("d1", 10)
+    for name in ("z", "a"):
+        history.submit(f"t-{name}", key=f"k-{name}")
+        history.attempt(f"t-{name}")
+    for name in ("z", "a"):
+        history.succeed(f"t-{name}")
+    history.views = reloaded(history.views)
+    assert [key for key, _ in history.views.instances_of("d1")] == ["d1.9.0", "d1.10.0"]
+    history.submit("t-m", key="k-m")
+    history.attempt("t-m")
+    history.succeed("t-m")
+    assert list(history.views.tasks.recent) == ["t-a", "t-m"]
+    assert list(history.views.tasks.idempotency) == ["k-a", "k-m"]
 
 
 def test_an_open_effect_keeps_its_number() -> None:
