@@ -17,6 +17,7 @@ LOST_ANSWERS_LIMIT = 20
 """So many polls in a row may stay without an answer: a server may be restarted while it deploys."""
 LOG_TAIL_LIMIT_LINES = 40
 
+GOES_ON = "It goes on without this command; look again with `ploinky deployments`."
 STEPS = {"source": "fetching source", "image": "preparing image", "start": "starting"}
 OVER_STATES = {"succeeded", "failed", "cancelled", "dead"}
 
@@ -69,9 +70,9 @@ def wait_until_removed(client: "PloinkyClient", deployment: "JsonObject") -> Non
             return
 
 
-def wait_for_task(read: Callable[[], "JsonObject"], limit_seconds: float) -> "JsonObject":
+def wait_for_task(task_id: str, read: Callable[[], "JsonObject"], limit_seconds: float) -> "JsonObject":
     """Wait until a task has ended and give it. **Raises** `CommandFailed` after the limit."""
-    poll = Poll("the task is not over yet", limit_seconds)
+    poll = Poll(f"task {task_id} is not over yet", limit_seconds, hint=f"It goes on: `ploinky task {task_id} --wait`.")
     task = read()
     while task.get("state") not in OVER_STATES:
         task = poll(read)
@@ -81,8 +82,9 @@ def wait_for_task(read: Callable[[], "JsonObject"], limit_seconds: float) -> "Js
 class Poll:
     """Read again after a while, bounded in time and in lost answers."""
 
-    def __init__(self, waited_for: str, limit_seconds: float = WAIT_LIMIT_SECONDS) -> None:
+    def __init__(self, waited_for: str, limit_seconds: float = WAIT_LIMIT_SECONDS, *, hint: str = GOES_ON) -> None:
         self._waited_for = waited_for
+        self._hint = hint
         self._deadline = time.monotonic() + limit_seconds
 
     def __call__(self, read: Callable[[], "JsonObject"]) -> "JsonObject":
@@ -102,8 +104,7 @@ class Poll:
     def _pause(self) -> None:
         remaining = self._deadline - time.monotonic()
         if remaining <= 0:
-            hint = "It goes on without this command; look again later."
-            raise CommandFailed(self._waited_for, code="WAIT_TIMEOUT", exit_code=ExitCode.GENERAL, hint=hint)
+            raise CommandFailed(self._waited_for, code="WAIT_TIMEOUT", exit_code=ExitCode.GENERAL, hint=self._hint)
         time.sleep(min(POLL_INTERVAL_SECONDS, remaining))
 
 

@@ -47,6 +47,14 @@ def json_object(answer: Answer) -> JsonObject:
     raise unreadable(answer, "the answer is not a JSON object")
 
 
+def json_objects(answer: Answer) -> list[JsonObject]:
+    """Read a success as a list of JSON objects. **Raises** `ApiError` when it is none."""
+    value = json_value(checked(answer))
+    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+        return value
+    raise unreadable(answer, "the answer is not a list of JSON objects")
+
+
 def json_value(answer: Answer) -> Any:
     """Read whatever JSON the answer holds. **Raises** `ApiError` when it is none."""
     try:

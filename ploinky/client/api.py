@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 from urllib.parse import urlencode
 
 from ploinky.client.address import quote_segment
-from ploinky.client.answers import JsonObject, checked, json_object
+from ploinky.client.answers import JsonObject, checked, json_object, json_objects
 from ploinky.client.calls import Called, call_agent
 from ploinky.client.connection import Connection
 from ploinky.client.errors import ApiError
@@ -128,8 +128,9 @@ class PloinkyClient:
     def remove_repository(self, name: str) -> JsonObject:
         return self._send("DELETE", f"/repositories/{quote_segment(name)}")
 
-    def settings(self) -> JsonObject:
-        return self._get("/settings")
+    def settings(self) -> list[JsonObject]:
+        """Give `[{name, value, isChanged}]`."""
+        return json_objects(self._connection.request("GET", f"{API}/settings"))
 
     def change_setting(self, name: str, value: Any) -> JsonObject:
         """Set one setting. Idempotent."""

@@ -3,6 +3,8 @@
 import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from tests.cli.conftest import CommandLine
 from tests.cli.documents import deployment, health
 from tests.cli.stub_server import Reply, StubServer, page_of, refusal
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 KEY = "plk_1_secret_sum"
 
 
@@ -225,3 +228,29 @@ def test_leaves_nothing_when_it_cannot_write(tmp_path: Path) -> None:
 def test_refuses_an_address_that_cannot_be(local: CommandLine, option: str, value: str) -> None:
     """A URL or key that cannot be used is a configuration error."""
     assert local("deployments", option, value).code == 5
+
+
+def test_asks_a_person_for_the_key(fresh: CommandLine, stub: StubServer) -> None:
+    """On a terminal the key is asked for and not shown while it is typed."""
+    controller, terminal = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "ploinky.cli.main", "connect", stub.url],
+        cwd=ROOT,
+        env={**os.environ, "PLOINKY_URL": ""},
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        start_new_session=True,  # without a terminal of its own, so that it asks on stdin
+    ) as process:
+        os.close(terminal)
+        seen = b""
+        while b"Key" not in seen:
+            seen += os.read(controller, 1000)
+        os.write(controller, f"{KEY}\n".encode())
+        out, _ = process.communicate(timeout=30)
+        shown = seen + os.read(controller, 1000)
+    os.close(controller)
+    assert process.returncode == 0
+    assert b"connected" in out
+    assert KEY.encode() not in shown
+    assert json.loads(fresh.profile.read_text())["key"] == KEY

@@ -118,6 +118,7 @@ def test_awaits_no_longer_than_told(ploinky: CommandLine, stub: StubServer) -> N
     assert ran.code == 1
     assert "waiting for task task1" in ran.err
     assert "WAIT_TIMEOUT" in ran.err
+    assert "`ploinky task task1 --wait`" in ran.err
     assert stub.requests[0].headers["prefer"] == "respond-async"
 
 

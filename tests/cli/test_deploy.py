@@ -251,6 +251,16 @@ def test_does_not_wait_when_told_so(ploinky: CommandLine, stub: StubServer) -> N
     assert not stub.asked("GET", "~/deployments/dep1")
 
 
+def test_prints_what_was_accepted_as_json(ploinky: CommandLine, stub: StubServer) -> None:
+    """With --no-wait --json the accepted document is printed, for deploying and removing alike."""
+    removing = deployment(state="removing")
+    stub.answer("POST", "~/deployments", Reply(202, rolling(1, "source")))
+    stub.answer("GET", "~/deployments", Reply(200, page_of(deployment())))
+    stub.answer("DELETE", "~/deployments/dep1", Reply(202, removing))
+    assert json.loads(ploinky.succeeds(*DEPLOY, "--no-wait", "--json")) == rolling(1, "source")
+    assert json.loads(ploinky.succeeds("undeploy", "localhost", "/demo", "--no-wait", "--json")) == removing
+
+
 def test_does_not_take_another_failure_for_gone(ploinky: CommandLine, stub: StubServer) -> None:
     """Only a 404 means removed."""
     stub.answer("GET", "~/deployments", Reply(200, page_of(deployment())))

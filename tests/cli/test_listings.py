@@ -27,8 +27,8 @@ LISTS: dict[str, tuple[tuple[str, ...], str, dict[str, Any], tuple[str, ...]]] =
     "routes": (
         ("routes",),
         "~/routes",
-        page_of({"domain": "*", "path": "/", "state": "running", "deployment": "dep1"}),
-        ("*       /     running  dep1",),
+        page_of({"domain": "*", "path": "/", "deployment": "dep1"}),
+        ("*       /     dep1",),
     ),
     "tasks": (("tasks",), "~/tasks", page_of(task("dead")), ("task1  dead   hello    dep1        1",)),
     "repositories": (
@@ -40,8 +40,8 @@ LISTS: dict[str, tuple[tuple[str, ...], str, dict[str, Any], tuple[str, ...]]] =
     "keys": (
         ("keys", "list"),
         "~/keys",
-        page_of({"id": "k1", "name": "admin", "createdAt": "2026-01-01T00:00:00Z"}),
-        ("k1  admin  2026-01-01T00:00:00Z  -",),
+        page_of({"id": "k1", "name": "admin", "isRevoked": False, "createdAt": "2026-01-01T00:00:00Z"}),
+        ("k1  admin  2026-01-01T00:00:00Z  no",),
     ),
 }
 
@@ -146,16 +146,19 @@ def test_does_not_hide_other_failures_of_the_server(ploinky: CommandLine, stub: 
 
 
 def test_shows_and_changes_settings(ploinky: CommandLine, stub: StubServer) -> None:
-    """Settings are shown whichever of the two shapes lists them; numbers are sent as numbers."""
-    stub.answer("GET", "~/settings", Reply(200, {"taskTimeout": 30}), Reply(200, page_of({"name": "a", "value": True})))
+    """Settings are a table with what was changed; numbers are sent as numbers, anything else as text."""
+    found = [{"name": "taskTimeout", "value": 30, "isChanged": True}]
+    stub.answer("GET", "~/settings", Reply(200, found))
     stub.answer("PUT", "~/settings/taskTimeout", Reply(200, {"name": "taskTimeout", "value": 60}))
-    assert ploinky.succeeds("settings", "show") == "taskTimeout  30\n"
-    assert ploinky.succeeds("settings", "show") == "a  yes\n"
+    assert ploinky.succeeds("settings", "show").splitlines()[1] == "taskTimeout  30     yes"
+    assert json.loads(ploinky.succeeds("settings", "show", "--json")) == found
     assert ploinky.succeeds("settings", "set", "taskTimeout", "60") == "taskTimeout is 60\n"
     ploinky.succeeds("settings", "set", "taskTimeout", "[1]", "--json")
+    ploinky.succeeds("settings", "set", "taskTimeout", "long")
     assert [request.document for request in stub.asked("PUT", "~/settings/taskTimeout")] == [
         {"value": 60},
         {"value": "[1]"},
+        {"value": "long"},
     ]
 
 

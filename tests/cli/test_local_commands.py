@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ploinky.cli import new_repository
 from ploinky.domain.errors import ConfigurationInvalid, Denied, NotFound, PortInUse, RuntimeUnavailable
 from tests.cli.conftest import CommandLine
 
@@ -201,6 +202,19 @@ def test_tells_why_git_failed(local: CommandLine, tmp_path: Path, monkeypatch: p
     assert ran.code == 1
     assert "git init failed: fatal: not today" in ran.err
     assert (tmp_path / "mine" / "manifest.json").is_file()
+
+
+def test_does_not_wait_for_git_for_ever(local: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A git that hangs, on a question nobody sees, is ended."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "git").write_text("#!/bin/sh\nexec /bin/sleep 30\n")
+    (tools / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tools))
+    monkeypatch.setattr(new_repository, "GIT_TIMEOUT_SECONDS", 0.1)
+    ran = local("new", "agent", "mine", "--directory", str(tmp_path))
+    assert ran.code == 1
+    assert "git did not end within 0.1 s" in ran.err
 
 
 @pytest.mark.parametrize("occupied", ["file", "folder", "link"])

@@ -109,7 +109,6 @@ REQUESTS: dict[str, tuple[Ask, str, str, dict[str, str], Any]] = {
         {"name": "mine", "url": "https://git.test/x", "branch": "dev"},
     ),
     "remove repository": (lambda c: c.remove_repository("mine"), "DELETE", "~/repositories/mine", {}, None),
-    "settings": (lambda c: c.settings(), "GET", "~/settings", {}, None),
     "change setting": (
         lambda c: c.change_setting("taskTimeout", 30),
         "PUT",
@@ -131,6 +130,15 @@ def test_asks(client: PloinkyClient, stub: StubServer, what: str) -> None:
     (request,) = stub.requests
     assert dict(request.query) == query
     assert request.document == document
+
+
+def test_gives_settings_as_a_list(client: PloinkyClient, stub: StubServer) -> None:
+    """Settings come as a list of objects; anything else is refused."""
+    stub.answer("GET", "~/settings", Reply(200, [{"name": "a", "value": 1}]), Reply(200, {"a": 1}), Reply(200, [1]))
+    assert client.settings() == [{"name": "a", "value": 1}]
+    for _ in range(2):
+        with pytest.raises(ApiError, match="not a list of JSON objects"):
+            client.settings()
 
 
 def test_keeps_a_value_inside_its_segment(client: PloinkyClient, stub: StubServer) -> None:

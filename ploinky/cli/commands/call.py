@@ -111,6 +111,7 @@ def _awaited(client: "PloinkyClient", called: "Called", timeout_seconds: float) 
     if location is None and task_id is None:
         raise CommandFailed("the server named no task", code="UNREADABLE_ANSWER", exit_code=ExitCode.GENERAL)
     remark(f"waiting for task {task_id}")
+    name = task_id or ""
     if location is not None:
-        return wait_for_task(lambda: client.task_at(location), timeout_seconds)
-    return wait_for_task(lambda: client.task(task_id or ""), timeout_seconds)
+        return wait_for_task(name, lambda: client.task_at(location), timeout_seconds)
+    return wait_for_task(name, lambda: client.task(name), timeout_seconds)

@@ -22,12 +22,13 @@ NO_WAIT = click.option("--no-wait", is_flag=True, help="Return once it is accept
 @click.argument("agent")
 @click.option("--repository", metavar="URL|PATH|NAME", required=True, help="Where the agent's folder is.")
 @click.option("--branch", metavar="NAME", help="Of the repository; else its own default.")
-@click.option("--runtime", type=click.Choice(["docker", "process"]), help="What to run it with.")
+@click.option("--runtime", type=click.Choice(["auto", "docker", "process"]), help="What to run it with.")
 @click.option("--image", metavar="REFERENCE", help="The container image; else the manifest's.")
 @click.option("--access", metavar="public|authenticated|PERMISSION", help="Who may call it; else the manifest's.")
 @click.option("--concurrency", type=click.IntRange(1, LARGEST_CONCURRENCY), help="Tasks at the same time.")
 @click.option("--task-timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="For each attempt.")
 @click.option("--env", "variables", metavar="NAME=VALUE", multiple=True, help="Repeatable; NAME takes it from here.")
+@click.option("--secret", "secrets", metavar="NAME", multiple=True, help="Repeatable; its value here, kept encrypted.")
 @NO_WAIT
 @remote_options
 @pass_session
@@ -45,6 +46,7 @@ def deploy(  # noqa: PLR0913 - one parameter for each option
     concurrency: int | None,
     task_timeout: float | None,
     variables: tuple[str, ...],
+    secrets: tuple[str, ...],
     no_wait: bool,
 ) -> None:
     """Deploy AGENT of a repository at DOMAIN and PATH; at a route that has it already, deploy what is new.
@@ -59,6 +61,7 @@ def deploy(  # noqa: PLR0913 - one parameter for each option
         "concurrency": concurrency,
         "timeoutSeconds": task_timeout,
         "env": environment_of(variables) or None,
+        "secrets": secrets_of(secrets) or None,
     }
     with session.client() as client:
         deployment = client.deploy(domain, path, agent, located(repository), **options)
@@ -99,7 +102,8 @@ def located(repository: str) -> str:
     """Make a path of this machine absolute; URLs and names of repositories stay as they are."""
     is_path = repository in {".", "..", "~"} or repository.startswith(("/", "./", "../", "~/"))
     is_address = "://" in repository or re.match(r"[^/]+@[^/]+:", repository)
-    if is_path or (not is_address and "/" in repository and os.path.isdir(repository)):
+    is_repository = not is_address and os.path.isdir(os.path.join(repository, ".git"))
+    if is_path or is_repository or (not is_address and "/" in repository and os.path.isdir(repository)):
         return os.path.abspath(os.path.expanduser(repository))
     return repository
 
@@ -115,3 +119,11 @@ def environment_of(variables: tuple[str, ...]) -> dict[str, str]:
             raise click.BadParameter(f"{name} has no value here; write {name}=VALUE", param_hint="'--env'")
         environment[name] = value if equals else os.environ[name]
     return environment
+
+
+def secrets_of(names: tuple[str, ...]) -> dict[str, str]:
+    """Take secret values from this environment, so that no list of processes shows them; ask for what is not there."""
+    for name in names:
+        if not VARIABLE_NAME.fullmatch(name):
+            raise click.BadParameter(f"{name!r} is not the name of a variable", param_hint="'--secret'")
+    return {name: os.environ.get(name) or click.prompt(name, hide_input=True, err=True) for name in names}

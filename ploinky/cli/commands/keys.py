@@ -9,7 +9,7 @@ COLUMNS = (
     Column("ID", "id"),
     Column("NAME", "name"),
     Column("CREATED", "createdAt"),
-    Column("REVOKED", "revokedAt"),
+    Column("REVOKED", "isRevoked"),
 )
 
 

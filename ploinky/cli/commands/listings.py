@@ -44,7 +44,6 @@ INSTANCES = (
 ROUTES = (
     Column("DOMAIN", "domain"),
     Column("PATH", "path"),
-    Column("STATE", "state", is_state=True),
     Column("DEPLOYMENT", "deployment"),
 )
 

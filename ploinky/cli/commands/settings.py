@@ -4,8 +4,10 @@ from typing import Any
 
 import click
 
-from ploinky.cli.output import print_fields, print_json, say
+from ploinky.cli.output import Column, print_json, print_table, say
 from ploinky.cli.session import Session, pass_session, remote_options
+
+COLUMNS = (Column("NAME", "name"), Column("VALUE", "value"), Column("CHANGED", "isChanged"))
 
 
 @click.group()
@@ -19,15 +21,11 @@ def settings() -> None:
 def show(session: Session) -> None:
     """Show all settings."""
     with session.client() as client:
-        document = client.settings()
+        found = client.settings()
     if session.is_json:
-        print_json(document)
-        return
-    data = document.get("data", document)
-    if isinstance(data, list):
-        print_fields({str(row.get("name")): row.get("value") for row in data if isinstance(row, dict)})
+        print_json(found)
     else:
-        print_fields(data if isinstance(data, dict) else {})
+        print_table(found, COLUMNS)
 
 
 @settings.command("set")

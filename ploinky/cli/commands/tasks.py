@@ -37,7 +37,7 @@ def task(session: Session, task_id: str, *, wait: bool, cancel: bool) -> None:
     with session.client() as client:
         found = (client.cancel_task(task_id) if cancel else None) or client.task(task_id)
         if wait:
-            found = wait_for_task(lambda: client.task(task_id), WAIT_LIMIT_SECONDS)
+            found = wait_for_task(task_id, lambda: client.task(task_id), WAIT_LIMIT_SECONDS)
     if session.is_json:
         print_json(found)
     else:
