@@ -1,12 +1,14 @@
 """The Litestar application: all routes, one error format, its OpenAPI description."""
 
 import logging
+from functools import cache
 
 from litestar import Litestar, Response
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import OpenAPI
 from litestar.types import ExceptionHandlersMap
 
 from ploinky.api.deployments import DeploymentRoutes, InstanceRoutes
@@ -26,6 +28,16 @@ CODES = {400: "INVALID_REQUEST", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 41
 
 def create_app(services: Services) -> Litestar:
     """Build the application over its services."""
+    return _app(services, None)
+
+
+def describe(services: Services) -> OpenAPI:
+    """Return the OpenAPI description of the application."""
+    return _app(services, OpenAPIConfig(title="Ploinky", version=services.version)).openapi_schema
+
+
+def _app(services: Services, openapi_config: OpenAPIConfig | None) -> Litestar:
+    # What is served has no description of its own: Litestar would answer unknown paths beside it with a page.
     return Litestar(
         route_handlers=[
             DeploymentRoutes,
@@ -38,20 +50,16 @@ def create_app(services: Services) -> Litestar:
         ],
         dependencies={"services": Provide(lambda: services, sync_to_thread=False)},
         exception_handlers=_exception_handlers(),
-        openapi_config=OpenAPIConfig(
-            title="Ploinky",
-            version=services.version,
-            path="/management",
-            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
-        ),
+        openapi_config=openapi_config,
         request_max_body_size=BODY_LIMIT_BYTES,
         logging_config=None,
         signature_types=[AnyRequest],
+        state=State({"description": cache(lambda: describe(services))}),
     )
 
 
 def _exception_handlers() -> ExceptionHandlersMap:
-    return {PloinkyError: _refused, HTTPException: _http, Exception: _unexpected}
+    return {PloinkyError: _refused, HTTPException: _http, RecursionError: _too_deep, Exception: _unexpected}
 
 
 def _refused(request: AnyRequest, error: PloinkyError) -> Response[bytes]:
@@ -65,6 +73,11 @@ def _http(request: AnyRequest, error: HTTPException) -> Response[bytes]:
     details = {"errors": error.extra} if isinstance(error, ValidationException) and error.extra else {}
     body = problem(code, error.detail, details, request_id_of(request))
     return Response(body, status_code=error.status_code, headers=error.headers, media_type="application/json")
+
+
+def _too_deep(request: AnyRequest, _error: RecursionError) -> Response[bytes]:
+    body = problem("INVALID_REQUEST", "The body is nested too deeply", {}, request_id_of(request))
+    return Response(body, status_code=400, media_type="application/json")
 
 
 def _unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:

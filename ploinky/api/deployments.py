@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from litestar import Controller, Response, delete, get, post
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from ploinky.api.paging import PageNumber, PerPage, paged
 from ploinky.api.schemas import DeploymentShape, DeployRequest, InstanceShape, Page, RouteShape
@@ -11,13 +11,16 @@ from ploinky.api.services import AnyRequest, Injected, Services, context_of
 from ploinky.api.shapes import deployment_shape, instance_shape
 from ploinky.domain import commands as c
 from ploinky.domain.deployment import Desired
+from ploinky.domain.routing import parse_route
 from ploinky.domain.specs import DeploymentSpec, RuntimeChoice
+from ploinky.usecases.deployments import Variables
 
 PATH = "/management/api/deployments"
 LOG_LINES_LIMIT = 10_000
 
-DomainFilter = Annotated[str | None, Parameter(query="domain")]
-PathFilter = Annotated[str | None, Parameter(query="path")]
+DomainFilter = Annotated[str | None, QueryParameter(name="domain")]
+RoutePath = Annotated[str, QueryParameter(name="path")]
+PathFilter = Annotated[str | None, QueryParameter(name="path")]
 
 
 class DeploymentRoutes(Controller):
@@ -53,12 +56,18 @@ class DeploymentRoutes(Controller):
             concurrency=data.concurrency,
             time_limit_seconds=data.timeout_seconds,
         )
-        deployment_id = await services.deployments.deploy(data.domain, data.path, spec, data.env, context_of(request))
+        deployment_id = await services.deployments.deploy(
+            parse_route(data.domain, data.path), spec, Variables(data.env, data.secrets), context_of(request)
+        )
         return _shape(services, deployment_id)
 
     @delete(status_code=202)
     async def undeploy_route(
-        self, request: AnyRequest, services: Injected, domain: str, route_path: Annotated[str, Parameter(query="path")]
+        self,
+        request: AnyRequest,
+        services: Injected,
+        domain: str,
+        route_path: Annotated[str, QueryParameter(name="path")],
     ) -> DeploymentShape:
         """Take the deployment at a route off."""
         deployment_id = services.deployments.find(domain, route_path)
@@ -103,7 +112,7 @@ class DeploymentRoutes(Controller):
         self,
         services: Injected,
         deployment_id: str,
-        tail: Annotated[int | None, Parameter(query="tail", ge=1, le=LOG_LINES_LIMIT)] = None,
+        tail: Annotated[int | None, QueryParameter(name="tail", ge=1, le=LOG_LINES_LIMIT)] = None,
     ) -> Response[bytes]:
         """Return the newest lines that its newest instance printed."""
         services.deployments.get(deployment_id)

@@ -5,15 +5,15 @@ from math import ceil
 from typing import Annotated, TypeVar
 from urllib.parse import urlencode
 
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from ploinky.api.schemas import Page, Pagination
 
 Item = TypeVar("Item")
 PER_PAGE_LIMIT = 500
 
-PageNumber = Annotated[int, Parameter(query="page", ge=1, le=1_000_000, description="From 1.")]
-PerPage = Annotated[int, Parameter(query="perPage", ge=1, le=PER_PAGE_LIMIT, description="Items on a page.")]
+PageNumber = Annotated[int, QueryParameter(name="page", ge=1, le=1_000_000, description="From 1.")]
+PerPage = Annotated[int, QueryParameter(name="perPage", ge=1, le=PER_PAGE_LIMIT, description="Items on a page.")]
 
 
 def paged(items: Sequence[Item], page: int, per_page: int, path: str, filters: dict[str, str | None]) -> Page[Item]:

@@ -114,6 +114,8 @@ class DeployRequest(Wire, forbid_unknown_fields=True):
     concurrency: int | None = None
     timeout_seconds: Annotated[float, msgspec.Meta(gt=0, le=86_400)] | None = None
     env: dict[str, str] | None = None
+    secrets: dict[str, str] | None = None
+    """Like `env`, but encrypted at rest and never shown again."""
 
 
 class TaskError(Wire):
@@ -233,8 +235,8 @@ class NewKeyShape(Wire):
 class RecoveryRequest(Wire, forbid_unknown_fields=True):
     """What `POST /keys/recover` reads: the proof of being able to read this installation's key files."""
 
-    issued_at: int
-    proof: str
+    issued_at: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+    proof: Annotated[str, msgspec.Meta(max_length=200)]
 
 
 class RuntimeShape(Wire):

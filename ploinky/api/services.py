@@ -1,10 +1,11 @@
 """What the routes stand on, and what they know of a request."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from litestar import Request
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
 
 from ploinky.control.commander import Commander
 from ploinky.control.pools import Pools
@@ -51,7 +52,7 @@ class Services(NamedTuple):
         return self.default_settings[name] if changed is None else changed
 
 
-Injected = Annotated[Services, Dependency(skip_validation=True)]
+Injected = NamedDependency[SkipValidation[Services]]
 AnyRequest = Request[Any, Any, Any]
 
 

@@ -134,7 +134,8 @@ def account_shape(account: TaskAccount) -> TaskShape:
     if outcome is None:
         return shape
     if isinstance(outcome.event, TaskSucceeded):
-        shape.result = msgspec.json.decode(outcome.content) if outcome.content else None
+        # As the agent gave it: it was checked on arrival, and may be nested deeper than we decode.
+        shape.result = msgspec.Raw(outcome.content) if outcome.content else None
     else:
         code, message = failure_of(outcome)
         shape.error = TaskError(code=code, message=message, details=error_details(outcome))

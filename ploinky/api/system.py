@@ -1,5 +1,7 @@
 """The server itself: initialising, health, keys, settings."""
 
+from typing import Any
+
 from litestar import Controller, MediaType, Response, delete, get, post, put
 
 from ploinky.api.docs_page import docs_page
@@ -43,7 +45,13 @@ class ProbeRoutes(Controller):
     @get("/docs", media_type=MediaType.HTML, include_in_schema=False)
     async def docs(self, request: AnyRequest) -> Response[str]:
         """Show what the API can do, as a page that loads nothing from elsewhere."""
-        return Response(docs_page(request.app.openapi_schema), media_type=MediaType.HTML)
+        return Response(docs_page(request.app.state.description()), media_type=MediaType.HTML)
+
+    @get("/openapi.json", include_in_schema=False)
+    async def openapi(self, request: AnyRequest) -> dict[str, Any]:
+        """Describe the API for machines."""
+        schema: dict[str, Any] = request.app.state.description().to_schema()
+        return schema
 
     @get(["/api/check-auth"])
     async def check_auth(self, request: AnyRequest) -> dict[str, bool]:

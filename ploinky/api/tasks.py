@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 from litestar import Controller, Response, delete, get, post
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from ploinky.api.paging import PageNumber, PerPage, paged
 from ploinky.api.schemas import Page, SubmitRequest, TaskAccepted, TaskShape
@@ -28,8 +28,8 @@ class TaskRoutes(Controller):
         services: Injected,
         page: PageNumber = 1,
         per_page: PerPage = 50,
-        deployment: Annotated[str | None, Parameter(query="deployment")] = None,
-        task_state: Annotated[str | None, Parameter(query="state")] = None,
+        deployment: Annotated[str | None, QueryParameter(name="deployment")] = None,
+        task_state: Annotated[str | None, QueryParameter(name="state")] = None,
     ) -> Page[TaskShape]:
         """List open tasks and the recent ended ones, newest first."""
         rows = services.accounts.list(deployment, task_state)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from ploinky.domain.commands import Command
 from ploinky.domain.errors import PloinkyError
-from ploinky.journal.dispatcher import Answer, Context, Dispatcher, Expected
+from ploinky.journal.dispatcher import Answer, Context, Dispatcher, Done, Expected
 
 
 class Commander:
@@ -23,9 +23,12 @@ class Commander:
         self._dispatcher.submit(command, context, _resolver(future), expected=expected, is_urgent=is_urgent)
         return await future
 
-    def give(self, command: Command, context: Context) -> None:
-        """Give an urgent command and leave it: a refusal says that it was not needed any more."""
-        self._dispatcher.submit(command, context, is_urgent=True)
+    def give(self, command: Command, context: Context, done: Done | None = None) -> None:
+        """Give an urgent command and leave it: a refusal says that it was not needed any more.
+
+        `done` hears the answer once durable, and must not raise.
+        """
+        self._dispatcher.submit(command, context, done, is_urgent=True)
 
 
 def _resolver(future: asyncio.Future[Answer]) -> Callable[[Answer | PloinkyError], None]:

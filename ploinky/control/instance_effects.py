@@ -81,8 +81,10 @@ class InstanceEffects:
         user_id = self._user_id(instance)
         checkout = self._world.sources.checkout(deployment.spec.repository, instance.release.commit)
         folder = self._world.folders.find(checkout.directory, deployment.spec.agent)
+        secrets = {name: self._world.secrets.get(version).decode() for name, version in deployment.spec.secrets.items()}
         environment = {
-            **environment_of(parse_manifest(folder.manifest), dict(given)),
+            **environment_of(parse_manifest(folder.manifest), {**given, **secrets}),
+            "PLOINKY_SECRET_NAMES": ",".join(secrets),
             "PLOINKY_AGENT": deployment.spec.agent,
             "PLOINKY_DOMAIN": deployment.domain,
             "PLOINKY_PATH": deployment.path,
@@ -150,11 +152,13 @@ class InstanceEffects:
         return RecordRemoved(subject_id=intent.subject_id)
 
     async def discard(self, intent: Intent) -> Command:
-        """Remove the folders of all releases of a deployment, and its logs."""
+        """Remove the folders of all releases of a deployment, its logs and its secrets."""
         row = self._views.deployments.get(intent.subject_id)
-        last = row.last_generation if row else 0
+        last, versions = (row.last_generation, row.secret_versions) if row else (0, ())
 
         def work() -> None:
+            for version in versions:
+                self._world.secrets.remove(version)
             for generation in range(1, last + 1):
                 self._world.folders.discard(f"{intent.subject_id}/{generation}")
             self._world.logs.discard(intent.subject_id)

@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import Sequence
 
 from ploinky.control.commander import Commander
+from ploinky.domain.errors import PloinkyError, Unavailable
 from ploinky.journal.codec import Recorded
-from ploinky.journal.dispatcher import Context
+from ploinky.journal.dispatcher import Answer, Context
 from ploinky.policies.reaction import all_subjects, look, subjects_of
 from ploinky.ports.clock import Clock
+from ploinky.views.due_times import Subject
 from ploinky.views.views import Views
 
+SHORTEST_SLEEP_SECONDS = 0.01
 LONGEST_SLEEP_SECONDS = 1.0
 """The clock may be set; so nobody sleeps for long."""
 
@@ -23,6 +26,8 @@ class Reactor:
         self._commander = commander
         self._clock = clock
         self._is_awake = False
+        self._refused: set[Subject] = set()
+        """What has to be looked at again, since a full disk or queue kept its commands out."""
 
     def wake(self) -> None:
         """Look at everything alive once, and react from here on."""
@@ -46,12 +51,18 @@ class Reactor:
         while True:
             now = self._clock.now()
             if self._is_awake:
-                for subject in self._views.due.take(now):
+                refused, self._refused = self._refused, set()
+                for subject in self._views.due.take(now) | refused:
                     self._look(subject, Context("timer", "timer"))
             next_at = self._views.due.next_at()
             wait = (next_at - now).total_seconds() if next_at else LONGEST_SLEEP_SECONDS
-            await asyncio.sleep(min(max(wait, 0.01), LONGEST_SLEEP_SECONDS))
+            await asyncio.sleep(min(max(wait, SHORTEST_SLEEP_SECONDS), LONGEST_SLEEP_SECONDS))
 
-    def _look(self, subject: tuple[str, str], context: Context) -> None:
+    def _look(self, subject: Subject, context: Context) -> None:
         for command in look(subject, self._views, self._clock.now()):
-            self._commander.give(command, context)
+            self._commander.give(command, context, lambda answer: self._heard(subject, answer))
+
+    def _heard(self, subject: Subject, answer: Answer | PloinkyError) -> None:
+        """Look again soon when a command could not be taken; any other refusal says that it was not needed."""
+        if isinstance(answer, Unavailable):
+            self._refused.add(subject)

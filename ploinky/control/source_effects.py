@@ -32,6 +32,8 @@ class SourceEffects:
             raise DeploymentNotFound
         try:
             given = await self._world.environments.of(intent.subject_id)
+            # Whether a secret can be read shows at the start; here it counts that it is given.
+            given = {**given, **state.spec.secrets}
             limit = self._views.setting("taskTimeout")
             defaults = self._defaults if limit is None else self._defaults._replace(time_limit_seconds=float(limit))
             release, is_from_cache = await self._world.pools.engine(

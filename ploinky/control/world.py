@@ -7,6 +7,7 @@ from ploinky.control.pools import Pools
 from ploinky.control.runtimes import Runtimes
 from ploinky.ports.courier import Courier
 from ploinky.ports.logs import LogStore
+from ploinky.ports.secrets import SecretStore
 from ploinky.ports.sources import AgentFolders, Sources
 
 
@@ -28,6 +29,7 @@ class World(NamedTuple):
     sources: Sources
     folders: AgentFolders
     environments: Environments
+    secrets: SecretStore
     logs: LogStore
     pools: Pools
     site: Site

@@ -66,6 +66,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     domain: str = ""
     path: str = ""
     spec: DeploymentSpec = DeploymentSpec(agent="", repository="")
+    secret_versions: tuple[str, ...] = ()
+    """All that were ever bound to it; they go when it goes."""
     last_generation: int = 0
     active_generation: int = 0
     """The generation that serves; 0 before the first switch."""
@@ -226,9 +228,10 @@ def evolve(state: Deployment, event: e.Event) -> Deployment:
     """Fold one event in."""
     match event:
         case e.DeploymentRequested():
-            return Deployment(desired=Desired.RUNNING, domain=event.domain, path=event.path, spec=event.spec)
+            first = Deployment(desired=Desired.RUNNING, domain=event.domain, path=event.path)
+            return _with_spec(first, event.spec)
         case e.DeploymentUpdated():
-            return msgspec.structs.replace(state, spec=event.spec)
+            return _with_spec(state, event.spec)
         case e.DeploymentStopRequested():
             return msgspec.structs.replace(state, desired=Desired.STOPPED, restart_due_at=None)
         case e.RemovalRequested():
@@ -241,6 +244,11 @@ def evolve(state: Deployment, event: e.Event) -> Deployment:
             return msgspec.structs.replace(state, is_gone=True)
         case _:
             return _evolve_rollout(state, event)
+
+
+def _with_spec(state: Deployment, spec: DeploymentSpec) -> Deployment:
+    versions = dict.fromkeys((*state.secret_versions, *spec.secrets.values()))
+    return msgspec.structs.replace(state, spec=spec, secret_versions=tuple(versions))
 
 
 def _evolve_rollout(state: Deployment, event: e.Event) -> Deployment:

@@ -31,6 +31,8 @@ class DeploymentSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """`public`, `authenticated`, or a permission."""
     concurrency: int | None = None
     time_limit_seconds: float | None = None
+    secrets: dict[str, str] = {}
+    """Variables of the agent's environment whose values are secret, each with its version's id."""
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

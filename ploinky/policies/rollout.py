@@ -11,8 +11,8 @@ from ploinky.views.due_times import DRAIN_LIMIT, ORPHAN_GRACE, start_limit
 from ploinky.views.views import Views
 
 STOP_GRACE_SECONDS = 10.0
-SHUTDOWN_REASONS = frozenset({"shutdown", "vanished"})
-"""Ends that say nothing about the agent: the server or the machine stopped."""
+SHUTDOWN = "shutdown"
+"""Why an instance was stopped when the server was: it says nothing about the agent."""
 
 
 def advance_deployment(deployment_id: str, views: Views, now: datetime) -> list[c.Command]:
@@ -112,7 +112,7 @@ def _keep_running(deployment_id: str, state: Deployment, instances: list[tuple[s
     if any(instance.status not in OVER for instance in serving):
         return []
     # None left at all: they were stopped and removed with the server.
-    is_immediate = all(instance.stop_reason in SHUTDOWN_REASONS for instance in serving)
+    is_immediate = all(instance.stop_reason == SHUTDOWN for instance in serving)
     has_just_failed = state.last_end is not None and not state.last_end.is_success
     return [
         c.ScheduleRestart(

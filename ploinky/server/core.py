@@ -61,12 +61,16 @@ class Core:
         self._folds = fold_digest()
         self._snapshot_position = self.views.position
         self._last_at = restored.last_at
+        self._saving: asyncio.Task[None] | None = None
 
     def note(self, batch: Sequence[Recorded]) -> None:
         """Follow the journal: save a snapshot now and then, wake those who wait for the views."""
         self._last_at = to_microseconds(batch[-1].at)
-        if self.views.position - self._snapshot_position >= SNAPSHOT_EVERY_EVENTS:
-            self._save_snapshot()
+        if self.views.position - self._snapshot_position >= SNAPSHOT_EVERY_EVENTS and not self._is_saving():
+            kept = self._snapshot()
+            if kept is not None:
+                saving = self.pools.slow(lambda: self._save(kept))
+                self._saving = asyncio.get_running_loop().create_task(saving)
         self.feed.follow(batch)
         self.watch.follow(batch)
 
@@ -75,15 +79,22 @@ class Core:
         self._writer.close()
         if not self.failed.done():
             await asyncio.sleep(0)  # The writer's last call back.
-            self._save_snapshot()
+            if self._saving is not None:
+                await self._saving
+            kept = self._snapshot()
+            if kept is not None:
+                self._save(kept)
         self.pools.close()
 
-    def _save_snapshot(self) -> None:
+    def _is_saving(self) -> bool:
+        return self._saving is not None and not self._saving.done()
+
+    def _snapshot(self) -> snapshot.Snapshot | None:
         head = self.dispatcher.head
         if head.position == 0 or head.position != self.views.position:
-            return
+            return None
         self._snapshot_position = head.position
-        kept = snapshot.Snapshot(
+        return snapshot.Snapshot(
             journal_id=self.storage.store.journal_id,
             position=head.position,
             hash=head.hash,
@@ -91,6 +102,8 @@ class Core:
             folds=self._folds,
             views=msgspec.Raw(msgspec.json.encode(self.views.dump(), order="sorted")),
         )
+
+    def _save(self, kept: snapshot.Snapshot) -> None:
         try:
             snapshot.save(self.storage.directory / SNAPSHOT_FILE, kept)
         except OSError as error:

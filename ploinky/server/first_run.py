@@ -11,10 +11,12 @@ from socket import AF_INET6, socket
 from ploinky.adapters.dulwich_new_repository import make_repository
 from ploinky.control.runtimes import Runtimes
 from ploinky.domain.errors import PloinkyError
+from ploinky.domain.routing import Route
 from ploinky.domain.specs import DeploymentSpec, RuntimeChoice
 from ploinky.journal.dispatcher import Context
 from ploinky.server.installation import read_profile, write_address, write_launcher, write_profile
 from ploinky.server.node import Node
+from ploinky.usecases.deployments import Variables
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +74,7 @@ class FirstRun:
         repository = await self._node.core.pools.slow(lambda: demo_repository(self._directory))
         spec = DeploymentSpec(agent=DEMO_AGENT, repository=str(repository), runtime=RuntimeChoice(runtime))
         try:
-            key = await self._node.deployments.deploy(DEMO_DOMAIN, DEMO_PATH, spec, None, CONTEXT)
+            key = await self._node.deployments.deploy(Route(DEMO_DOMAIN, DEMO_PATH), spec, Variables(), CONTEXT)
             await self._await_demo(key)
         except PloinkyError as error:
             say(f"The demo could not be deployed: {error.message}. {error.advice}")

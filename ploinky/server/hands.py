@@ -78,6 +78,7 @@ def _make_world(core: Core, configuration: Configuration, courier: Courier) -> W
         sources=make_sources(directory),
         folders=make_folders(directory),
         environments=Environments(core.views, core.orders),
+        secrets=core.storage.secrets,
         logs=FileLogStore(str(directory / "logs")),
         pools=core.pools,
         site=site,

@@ -40,8 +40,9 @@ def write_launcher(directory: Path) -> Path:
     command = [str(program)] if program.exists() else [sys.executable, "-m", "ploinky.cli.main"]
     script = (
         "#!/bin/sh\n"
-        f': "${{PLOINKY_PROFILE:={shlex.quote(str(directory / PROFILE_FILE))}}}"\n'
-        "export PLOINKY_PROFILE\n"
+        f'[ -n "$PLOINKY_PROFILE" ] || PLOINKY_PROFILE={shlex.quote(str(directory / PROFILE_FILE))}\n'
+        f'[ -n "$PLOINKY_DATA_DIRECTORY" ] || PLOINKY_DATA_DIRECTORY={shlex.quote(str(directory))}\n'
+        "export PLOINKY_PROFILE PLOINKY_DATA_DIRECTORY\n"
         f'exec {" ".join(shlex.quote(word) for word in command)} "$@"\n'
     )
     path = directory / LAUNCHER_FILE

@@ -22,6 +22,7 @@ from ploinky.usecases.deployments import Deployments
 from ploinky.usecases.keys import Keys
 from ploinky.usecases.task_accounts import TaskAccounts
 from ploinky.usecases.tasks import Tasks
+from ploinky.usecases.vault import Vault
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,9 @@ class Node:
         self.core = core = Core(storage)
         self.hands = hands = Hands(core, configuration)
         self.keys = Keys(core.views, core.commander, storage.signer, core.clock)
-        self.deployments = Deployments(core.views, core.commander, core.ids, configuration.max_containers)
+        self.deployments = Deployments(
+            core.views, core.commander, core.ids, Vault(storage.secrets, core.pools), configuration.max_containers
+        )
         accounts = TaskAccounts(core.views, storage.store, core.codec, core.orders, core.pools, storage.signer)
         tasks = Tasks(core.commander, core.waiters, core.orders, core.ids, accounts)
         self.gateway = Gateway(core.views, tasks, accounts, core.ids, configuration.sync_wait_seconds)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from ploinky.adapters.fcntl_lease import FcntlLease
 from ploinky.adapters.file_blobs import FileBlobStore
+from ploinky.adapters.file_secrets import FileSecrets
 from ploinky.adapters.hmac_signer import HmacSigner
 from ploinky.adapters.sqlalchemy_journal_opening import open_journal
 from ploinky.journal import snapshot
@@ -15,7 +16,7 @@ from ploinky.ports.failpoints import reach
 from ploinky.ports.journal_store import Head, JournalStore
 from ploinky.ports.lease import Lease
 from ploinky.ports.payloads import BlobStore
-from ploinky.ports.secrets import Signer
+from ploinky.ports.secrets import SecretStore, Signer
 from ploinky.views.fold_digest import fold_digest
 from ploinky.views.views import Views
 
@@ -31,6 +32,7 @@ class Storage(NamedTuple):
     store: JournalStore
     blobs: BlobStore
     signer: Signer
+    secrets: SecretStore
     head: Head
     """As of the taking over, under a new epoch."""
 
@@ -64,7 +66,8 @@ def open_storage(directory: Path, lease: Lease) -> Storage:
     try:
         blobs = FileBlobStore(str(directory / "blobs"))
         signer = HmacSigner.in_directory(directory)
-        return Storage(directory, lease, store, blobs, signer, store.take_epoch())
+        secrets = FileSecrets(directory)
+        return Storage(directory, lease, store, blobs, signer, secrets, store.take_epoch())
     except BaseException:
         store.close()
         raise

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -10,10 +11,11 @@ from ploinky.domain import commands as c
 from ploinky.domain.deployment import Deployment, Desired
 from ploinky.domain.errors import Conflict, DeploymentNotFound, Invalid, RouteTaken
 from ploinky.domain.payload import Payload, inline_payload
-from ploinky.domain.routing import parse_route
+from ploinky.domain.routing import Route, parse_route
 from ploinky.domain.specs import DeploymentSpec
 from ploinky.journal.dispatcher import Context
 from ploinky.ports.clock import Ids
+from ploinky.usecases.vault import Vault
 from ploinky.views.rows import Row
 from ploinky.views.views import Views
 
@@ -24,27 +26,43 @@ ENVIRONMENT_LIMIT_BYTES = 32 * 1024
 CONCURRENCY_LIMIT = 1_000
 
 
+class Variables(NamedTuple):
+    """What an agent finds in its environment; None = as before."""
+
+    plain: Mapping[str, str] | None = None
+    secret: Mapping[str, str] | None = None
+
+
 class Deployments:
     """Deployments, for people."""
 
-    def __init__(self, views: Views, commander: Commander, ids: Ids, max_containers: int) -> None:
+    def __init__(self, views: Views, commander: Commander, ids: Ids, vault: Vault, max_containers: int) -> None:
         """Take the machinery and the configured limit."""
+        self._vault = vault
         self._views = views
         self._commander = commander
         self._ids = ids
         self._max_containers = max_containers
 
-    async def deploy(
-        self, domain: str, path: str, spec: DeploymentSpec, environment: Mapping[str, str] | None, context: Context
-    ) -> str:
+    async def deploy(self, route: Route, spec: DeploymentSpec, variables: Variables, context: Context) -> str:
         """Put an agent at a route, or roll the same agent out again there; return the deployment's id.
 
-        Raises `Invalid`, or `RouteTaken` when another agent answers at the route.
+        Variables that are left out (None) stay as they were. Raises `Invalid`, or `RouteTaken` when another agent
+        answers at the route.
         """
-        route = parse_route(domain, path)
         spec = self._validated(spec)
-        payload = self._environment(environment) if environment else None
+        payload = self._environment(variables.plain) if variables.plain else None
         known = self._views.find_deployment(route.domain, route.path)
+        if variables.secret is None and known is not None:
+            spec = msgspec.structs.replace(spec, secrets=self.get(known).state.spec.secrets)
+        async with self._vault.keep(_checked(variables.secret or {})) as versions:
+            if versions:
+                spec = msgspec.structs.replace(spec, secrets=versions)
+            return await self._deploy(route, known, spec, payload, context)
+
+    async def _deploy(
+        self, route: Route, known: str | None, spec: DeploymentSpec, payload: Payload | None, context: Context
+    ) -> str:
         if known is not None:
             present = self.get(known).state
             # What never served may be replaced by anything: usually it was a typing mistake.
@@ -108,19 +126,21 @@ class Deployments:
         return msgspec.structs.replace(spec, repository=parse_repository(spec.repository))
 
     def _environment(self, environment: Mapping[str, str]) -> Payload:
-        for name in environment:
-            if not VARIABLE_NAME.fullmatch(name):
-                raise Invalid(f"{name!r} cannot be the name of a variable")
-            if RESERVED_VARIABLES.fullmatch(name):
-                raise Invalid(
-                    f"{name} is reserved", hint="Names beginning with PLOINKY_ and AGENT_DIR are set by Ploinky."
-                )
-            if "\0" in environment[name]:
-                raise Invalid(f"The value of {name} holds a null character, which no variable can")
-        content = msgspec.json.encode(dict(environment), order="sorted")
+        content = msgspec.json.encode(_checked(environment), order="sorted")
         if len(content) > ENVIRONMENT_LIMIT_BYTES:
             raise Invalid(f"The environment is larger than {ENVIRONMENT_LIMIT_BYTES} bytes")
         return inline_payload(content, self._ids.salt())
+
+
+def _checked(environment: Mapping[str, str]) -> dict[str, str]:
+    for name, value in environment.items():
+        if "\0" in value:
+            raise Invalid(f"The value of {name} holds a null character, which no variable can")
+        if not VARIABLE_NAME.fullmatch(name):
+            raise Invalid(f"{name!r} cannot be the name of a variable")
+        if RESERVED_VARIABLES.fullmatch(name):
+            raise Invalid(f"{name} is reserved", hint="Names beginning with PLOINKY_ and AGENT_DIR are set by Ploinky.")
+    return dict(environment)
 
 
 def parse_repository(url: str) -> str:

@@ -21,7 +21,7 @@ from ploinky.domain.ids import split_stream
 from tests.domain.samples import DEPLOYMENT, FIRST, TASK, serving_instance, submitted
 from tests.domain.specification import START, World
 
-EVENTS: list[type[Event]] = sorted(Event.__subclasses__(), key=lambda event: event.__name__)
+EVENTS: list[type[Event]] = [kind for kind in Event.__subclasses__() if kind.__module__ == events.__name__]
 COMMANDS: list[type[Command]] = [leaf for kind in Command.__subclasses__() for leaf in kind.__subclasses__()]
 MOMENTS = st.datetimes(timezones=st.just(UTC))
 PLAIN: dict[Any, st.SearchStrategy[Any]] = {
@@ -32,6 +32,7 @@ PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     bytes: st.binary(max_size=20),
     type(None): st.none(),
     type(START): MOMENTS,
+    dict[str, str]: st.dictionaries(st.text(max_size=9), st.text(max_size=9), max_size=3),
     tuple[str, ...]: st.lists(st.text(max_size=9), max_size=3).map(tuple),
 }
 

@@ -71,6 +71,7 @@ SCALARS: dict[Any, st.SearchStrategy[Any]] = {
     str: st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
     datetime: st.datetimes(timezones=st.just(UTC)),
     type(None): st.none(),
+    dict[str, str]: st.dictionaries(st.text(max_size=9), st.text(max_size=9), max_size=3),
 }
 
 

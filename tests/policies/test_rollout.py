@@ -172,7 +172,7 @@ def test_nothing_follows_for_what_serves() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "is_immediate"), [("exited", False), ("queue_lost", False), ("vanished", True), ("shutdown", True)]
+    ("reason", "is_immediate"), [("exited", False), ("queue_lost", False), ("vanished", False), ("shutdown", True)]
 )
 def test_restarts_what_ended_by_itself(reason: str, is_immediate: bool) -> None:
     """An end is followed by a restart: at once when the machine was stopped, else later; the ended one is kept."""

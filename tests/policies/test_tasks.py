@@ -98,7 +98,9 @@ def never_ready() -> History:
 
 
 @pytest.mark.parametrize(
-    ("history", "word"), [(removed(), "removed"), (gone(), "removed"), (never_ready(), "failed")], ids=str
+    ("history", "word"),
+    [(removed(), "removed"), (gone(), "removed"), (never_ready(), "failed")],
+    ids=["removed", "gone", "never ready"],
 )
 def test_hopeless_tasks_are_ended(history: History, word: str) -> None:
     """Tasks that nothing will ever execute are ended and told why."""
