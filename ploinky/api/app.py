@@ -33,7 +33,9 @@ def create_app(services: Services) -> Litestar:
 
 def describe(services: Services) -> OpenAPI:
     """Return the OpenAPI description of the application."""
-    return _app(services, OpenAPIConfig(title="Ploinky", version=services.version)).openapi_schema
+    return _app(
+        services, OpenAPIConfig(title="Ploinky", version=services.version, use_handler_docstrings=True)
+    ).openapi_schema
 
 
 def _app(services: Services, openapi_config: OpenAPIConfig | None) -> Litestar:
