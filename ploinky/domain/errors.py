@@ -5,6 +5,7 @@
     │   ├── ConfigurationInvalid
     │   ├── ManifestInvalid
     │   ├── SourceInvalid
+    │   ├── BodyTooLarge
     │   └── TransitionInvalid   the thing is in a state that does not allow it
     ├── NotFound
     │   ├── DeploymentNotFound, InstanceNotFound, TaskNotFound, RepositoryNotFound, KeyNotFound
@@ -99,6 +100,12 @@ class SourceInvalid(Invalid):
     """The repository cannot be used."""
 
     code = "SOURCE_INVALID"
+
+
+class BodyTooLarge(Invalid):
+    """The request's body is too large."""
+
+    code = "BODY_TOO_LARGE"
 
 
 class TransitionInvalid(Invalid):

@@ -5,7 +5,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from ploinky.domain.errors import DeploymentNotFound, DeploymentNotReady, Invalid, PloinkyError, ShuttingDown
+from ploinky.domain.errors import DeploymentNotFound, DeploymentNotReady, PloinkyError, ShuttingDown
 from ploinky.domain.events import TaskSucceeded
 from ploinky.domain.routing import Match, host_without_port
 from ploinky.gateway.http import Headers, Receive, Scope, Send, answer, header, read_body
@@ -20,7 +20,6 @@ from ploinky.views.views import Views
 
 TASK_URL = "/management/api/tasks/"
 UNKNOWN_ACCESS = "authenticated"
-IDEMPOTENCY_KEY_LIMIT_CHARACTERS = 255
 
 
 class Gateway:
@@ -122,6 +121,4 @@ def _metadata(scope: Scope, path: str, query: str, principal: Principal | None, 
 
 def _idempotency(headers: Headers, caller: str) -> tuple[str, str] | None:
     key = header(headers, b"idempotency-key")
-    if len(key) > IDEMPOTENCY_KEY_LIMIT_CHARACTERS:
-        raise Invalid(f"An Idempotency-Key has at most {IDEMPOTENCY_KEY_LIMIT_CHARACTERS} characters")
     return (caller, key) if key else None

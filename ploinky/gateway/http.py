@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
-from ploinky.domain.errors import Invalid
+from ploinky.domain.errors import BodyTooLarge
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -12,12 +12,6 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = Sequence[tuple[bytes, bytes]]
 
 BODY_LIMIT_BYTES = 64 * 1024 * 1024
-
-
-class BodyTooLarge(Invalid):
-    """The request's body is too large."""
-
-    code = "BODY_TOO_LARGE"
 
 
 class ClientGone(Exception):

@@ -10,6 +10,7 @@ from ploinky.domain import errors as e
 
 STATUSES: Mapping[type[e.PloinkyError], int] = {
     e.Invalid: 400,
+    e.BodyTooLarge: 413,
     e.TransitionInvalid: 409,
     e.NotFound: 404,
     e.Conflict: 409,

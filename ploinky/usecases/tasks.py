@@ -11,11 +11,14 @@ from ploinky.control.commander import Commander
 from ploinky.control.orders import Orders
 from ploinky.control.waiters import TaskEnd, TaskWaiters
 from ploinky.domain.commands import CancelTask, SubmitTask
+from ploinky.domain.errors import Invalid
 from ploinky.domain.payload import inline_payload
 from ploinky.journal.dispatcher import Context
 from ploinky.ports.clock import Ids
 from ploinky.usecases.classify import TaskRequest
 from ploinky.usecases.task_accounts import TaskAccounts, TaskOutcome
+
+IDEMPOTENCY_KEY_LIMIT_CHARACTERS = 255
 
 
 class Submission(NamedTuple):
@@ -51,8 +54,10 @@ class Tasks:
     ) -> Submission:
         """Accept a task durably, then wait for its end for at most `wait_seconds` (0: do not wait).
 
-        `idempotency` is the caller's name and Idempotency-Key. Raises the refusals of `SubmitTask`.
+        `idempotency` is the caller's name and Idempotency-Key. Raises `Invalid`, and the refusals of `SubmitTask`.
         """
+        if idempotency is not None and len(idempotency[1]) > IDEMPOTENCY_KEY_LIMIT_CHARACTERS:
+            raise Invalid(f"An Idempotency-Key has at most {IDEMPOTENCY_KEY_LIMIT_CHARACTERS} characters")
         task_id = self._ids.mint()
         command = SubmitTask(
             subject_id=task_id,

@@ -16,6 +16,7 @@ EXPECTED = {
     "ManifestInvalid": 400,
     "SourceInvalid": 400,
     "TransitionInvalid": 409,
+    "BodyTooLarge": 413,
     "NotFound": 404,
     "DeploymentNotFound": 404,
     "InstanceNotFound": 404,
