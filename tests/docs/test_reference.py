@@ -15,11 +15,13 @@ from ploinky.domain.settings import SETTINGS
 from ploinky.journal.codec import EVENT_TYPES
 from ploinky.server.config import Configuration
 from ploinky.server.config_layers import variable_name
-from ploinky.usecases.problems import TASK_STATUSES, problem, status_of
+from ploinky.usecases.problems import STATUSES, TASK_STATUSES, problem, status_of
 from tests.docs.documents import INLINE, document, documents, rows
 from tests.tidy.tree import ROOT, source_files
 
 SHOUTED = re.compile(r"[A-Z]+(?:_[A-Z0-9]+)+")
+UNUSED_STATUSES = {412}
+"""No request names the version it expects yet."""
 WITHOUT_EFFECT = {"about", "mode", "http", "warnings"}
 """Fields that are read and not used yet, and one that is none of the file."""
 
@@ -65,6 +67,13 @@ def test_documented_statuses_are_those_of_the_table() -> None:
     for status, _, codes in rows(document("ops/docs/api.md").section("Errors")):
         for code in first_code(codes):
             assert code not in known or str(known[code]) in status, code
+
+
+def test_every_status_is_documented() -> None:
+    """The table of statuses has each one that a request can end with."""
+    cells = [status for status, *_ in rows(document("ops/docs/api.md").section("Errors"))]
+    documented = {int(number) for cell in cells for number in cell.split(", ")}
+    assert set(STATUSES.values()) | set(TASK_STATUSES.values()) == (documented | UNUSED_STATUSES) - {405}
 
 
 def test_every_error_of_a_task_has_its_documented_status() -> None:
