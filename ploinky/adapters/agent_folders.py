@@ -9,8 +9,8 @@ import stat
 import tempfile
 
 from ploinky.adapters.durable_folders import sync_file_system
-from ploinky.domain.errors import SourceInvalid, StorageFull
-from ploinky.ports.sources import AgentFolder
+from ploinky.domain.errors import AgentNotFound, SourceInvalid, StorageFull
+from ploinky.ports.sources import AGENT_SIGNS, AgentFolder
 
 MANIFEST_BYTES = 262_144
 NAME_CHARACTERS = 200
@@ -32,9 +32,13 @@ class FileAgentFolders:
     def find(self, checkout: str, agent: str) -> AgentFolder:
         folder = _folder(checkout, agent)
         root_manifest = _manifest(checkout)
-        if _name_in(root_manifest) == agent or not os.path.isdir(folder):
-            return AgentFolder(checkout, root_manifest)
-        return AgentFolder(folder, _manifest(folder))
+        if _name_in(root_manifest) != agent and os.path.isdir(folder):
+            return AgentFolder(folder, _manifest(folder))
+        if not any(os.path.lexists(os.path.join(checkout, name)) for name in AGENT_SIGNS):
+            raise AgentNotFound(
+                f"The repository has no agent {agent!r}", hint="An agent is the name of a folder there."
+            )
+        return AgentFolder(checkout, root_manifest)
 
     def prepare(self, source: str, release: str, owner_user_id: int | None = None) -> str:
         target = self._path(release)

@@ -35,6 +35,10 @@ class Sources(Protocol):
         """Return the folder of a commit fetched before, materialising it again if it is gone. Asks no server."""
 
 
+AGENT_SIGNS = ("manifest.json", "agent.py", "handlers", "index.js")
+"""What a repository's root has at least one of when it is an agent itself."""
+
+
 class AgentFolder(NamedTuple):
     """An agent found in a checkout."""
 
@@ -49,7 +53,8 @@ class AgentFolders(Protocol):
     def find(self, checkout: str, agent: str) -> AgentFolder:
         """Find the folder of `agent`: the root when its manifest has that name or there is no such folder.
 
-        Raises `SourceInvalid` when the name leaves the checkout or the folder is a link.
+        Raises `SourceInvalid` when the name leaves the checkout or the folder is a link, `AgentNotFound` when there is
+        no such folder and the root is no agent either: it has none of `AGENT_SIGNS`.
         """
 
     def prepare(self, source: str, release: str, owner_user_id: int | None = None) -> str:

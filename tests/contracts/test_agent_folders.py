@@ -9,7 +9,7 @@ import pytest
 
 from ploinky.adapters.agent_folders import MANIFEST_BYTES, FileAgentFolders
 from ploinky.adapters.memory.agent_folders import MemoryAgentFolders
-from ploinky.domain.errors import SourceInvalid
+from ploinky.domain.errors import AgentNotFound, SourceInvalid
 from ploinky.ports.sources import AgentFolders
 
 
@@ -96,6 +96,20 @@ def test_is_the_root_when_there_is_no_such_folder(bench: Bench, manifest: str) -
     checkout = bench.checkout({"manifest.json": manifest, "agent.py": ""})
     found = bench.folders.find(checkout, "hello")
     assert (found.directory, found.manifest) == (checkout, manifest.encode())
+
+
+@pytest.mark.parametrize("files", [{"one/agent.py": "", "two/manifest.json": "{}"}, {"README.md": ""}])
+def test_refuses_an_agent_that_is_not_there(bench: Bench, files: dict[str, str]) -> None:
+    """A repository whose root is no agent does not have every name."""
+    with pytest.raises(AgentNotFound, match="three"):
+        bench.folders.find(bench.checkout(files), "three")
+
+
+@pytest.mark.parametrize("sign", ["agent.py", "index.js", "handlers/hello.sh"])
+def test_a_root_needs_no_manifest(bench: Bench, sign: str) -> None:
+    """A root that holds commands is an agent, whatever it is called."""
+    checkout = bench.checkout({sign: ""})
+    assert bench.folders.find(checkout, "hello").directory == checkout
 
 
 @pytest.mark.parametrize("agent", ["", ".", "..", "../other", "a/../../b", "/etc", "a//b", ".git", "a/.git"])

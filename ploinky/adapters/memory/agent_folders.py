@@ -3,8 +3,8 @@
 import json
 
 from ploinky.adapters.memory.sources import Tree
-from ploinky.domain.errors import SourceInvalid
-from ploinky.ports.sources import AgentFolder
+from ploinky.domain.errors import AgentNotFound, SourceInvalid
+from ploinky.ports.sources import AGENT_SIGNS, AgentFolder
 
 
 class MemoryAgentFolders:
@@ -21,9 +21,13 @@ class MemoryAgentFolders:
         root, tree = self._split(checkout)
         manifest = tree.get(f"{root}manifest.json")
         is_folder = any(path.startswith(f"{root}{agent}/") for path in tree)
-        if _name_in(manifest) == agent or not is_folder:
-            return AgentFolder(checkout, manifest)
-        return AgentFolder(f"{checkout}/{agent}", tree.get(f"{root}{agent}/manifest.json"))
+        if _name_in(manifest) != agent and is_folder:
+            return AgentFolder(f"{checkout}/{agent}", tree.get(f"{root}{agent}/manifest.json"))
+        if not any(path.removeprefix(root).split("/")[0] in AGENT_SIGNS for path in tree if path.startswith(root)):
+            raise AgentNotFound(
+                f"The repository has no agent {agent!r}", hint="An agent is the name of a folder there."
+            )
+        return AgentFolder(checkout, manifest)
 
     def prepare(self, source: str, release: str, owner_user_id: int | None = None) -> str:
         target = self._path(release)
