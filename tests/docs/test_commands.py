@@ -11,6 +11,7 @@ from tests.docs.documents import PROGRAMS, document, documents, words
 
 SHELL_LINES = sorted({(text.name, line) for text in documents() for line in text.shell_lines()})
 PIECES = sorted({piece for text in documents() for piece in text.code() if piece.startswith(("ploinky ", "p-cli "))})
+OPTIONS = sorted({words(piece)[0] for text in documents() for piece in text.code() if piece.startswith("-")})
 METAVARIABLES = {"COMMAND", "..."}
 
 
@@ -27,9 +28,10 @@ def resolve(arguments: list[str]) -> tuple[click.Command, click.Context, list[st
     return command, context, left
 
 
-def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Give each command that does something, with the words that name it."""
     if not isinstance(command, click.Group):
-        yield path
+        yield path, command
         return
     context = click.Context(command)
     for name in command.list_commands(context):
@@ -54,10 +56,17 @@ def test_commands_in_sentences_exist(piece: str) -> None:
     assert {word for word in left if word.startswith("-")} <= known | {"--help"}
 
 
+@pytest.mark.parametrize("option", OPTIONS)
+def test_options_in_sentences_exist(option: str) -> None:
+    """An option that is spoken of without its command is one of some command."""
+    commands = [command for _, command in leaves(make_program("ploinky"))]
+    assert any(option in parameter.opts for command in commands for parameter in command.params)
+
+
 def test_every_command_is_documented() -> None:
     """The page on the command line names each command there is."""
     spoken_of = [tuple(words(piece)[1:]) for piece in document("ops/docs/commands.md").code() if " " in piece]
-    for path in leaves(make_program("ploinky")):
+    for path, _ in leaves(make_program("ploinky")):
         assert any(said[: len(path)] == path for said in spoken_of), " ".join(path)
 
 
