@@ -4,7 +4,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Server": {
         "start": ("start:start", "Run the server in the foreground."),
         "status": ("server:status", "Show the server, its engines and what runs."),
-        "health": ("server:health", "Ask whether the server is well; needs no key."),
+        "health": ("server:health", "Ask whether the server is well."),
         "init": ("access:init", "Take over a new server: get its first key and keep it."),
         "connect": ("access:connect", "Keep the address and key of a server for later commands."),
         "keys": ("keys:keys", "List, revoke and recover keys."),

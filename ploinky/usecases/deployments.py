@@ -51,7 +51,7 @@ class Deployments:
         answers at the route.
         """
         spec = self._validated(spec)
-        payload = self._environment(variables.plain) if variables.plain else None
+        payload = self._environment(variables.plain) if variables.plain is not None else None
         known = self._views.find_deployment(route.domain, route.path)
         if variables.secret is None and known is not None:
             spec = msgspec.structs.replace(spec, secrets=self.get(known).state.spec.secrets)

@@ -11,7 +11,7 @@ from ploinky.cli.targets import find_deployment, name_of
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
-LARGEST_PAGE_ROWS = 1_000
+LARGEST_PAGE_ROWS = 500
 SHOWN_COMMIT_CHARACTERS = 10
 
 

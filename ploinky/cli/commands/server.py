@@ -23,7 +23,7 @@ RUNTIMES = (
 @remote_options
 @pass_session
 def health(session: Session) -> None:
-    """Ask whether the server is well; needs no key."""
+    """Ask whether the server is well."""
     with session.client() as client:
         document = client.health()
     if session.is_json:
