@@ -4,6 +4,8 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.server.running import RunningServer, run_to_end
 from tests.server.sample_agent import sample_repository
 from tests.waiting import wait_until
@@ -102,6 +104,7 @@ def test_stops_starts_and_restarts(server: RunningServer, repository: Path) -> N
     assert server.ask("GET", "/sleeper/echo").status == 200
 
 
+@pytest.mark.slow
 def test_undeploying_leaves_nothing(server: RunningServer, repository: Path, tmp_path: Path) -> None:
     """The route is gone at once, waiting tasks end with the reason, and no process or folder stays."""
     deployment_id = server.serve("/leaving", "sample", repository, concurrency=1)
