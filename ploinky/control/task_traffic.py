@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Generator, Sequence
+from itertools import islice
+from types import coroutine
+from typing import Any
 
 from ploinky.control.commander import Commander
 from ploinky.control.orders import Orders
@@ -15,6 +18,7 @@ from ploinky.domain.commands import (
     RecordQuarantined,
     RecordReady,
     RecordSucceeded,
+    StartAttempt,
     StopInstance,
 )
 from ploinky.domain.errors import PloinkyError, QueueUnavailable
@@ -33,6 +37,8 @@ READY_POLL_SECONDS = 0.03
 SCAN_SECONDS = 1.0
 """Between two full scans of the queues: hints may be lost, scans are the truth."""
 STOP_GRACE_SECONDS = 5.0
+NEXT_LIMIT_TASKS = 256
+"""Waiting tasks looked at for the next one; those in front may wait for their repetition's time."""
 
 
 class TaskTraffic:
@@ -112,7 +118,8 @@ class TaskTraffic:
                     self._settle(task_id)
                 case e.TaskSucceeded() | e.TaskFailed() | e.TaskCancelled() | e.TaskDead():
                     reach("task.end_committed")
-                    self._settle(task_id)
+                    # After the waiters, whose turn is first: nobody waits for files to be removed.
+                    asyncio.get_running_loop().call_soon(self._settle, task_id)
                     self._orders.forget(task_id)
 
     async def ingest(self, instance_id: str) -> None:
@@ -170,17 +177,35 @@ class TaskTraffic:
             self._courier.settle(finding.instance_id, finding.task_id, finding.attempt)
             return
         reach("task.result_found")
+        is_expected = row.state.state is TaskState.RUNNING and row.state.attempt == finding.attempt
+        is_news = False
         try:
             for command in await self._commands(finding, row):
-                await self._commander.execute(command, _context(finding.instance_id, row.correlation), is_urgent=True)
+                recorded = self._commander.begin(command, _context(finding.instance_id, row.correlation))
+                if not isinstance(finding, Claimed):
+                    self._start_next(row)
+                is_news = (await recorded).position > 0
         except PloinkyError as error:
             if error.is_retryable:
                 return  # The file stays; a later scan finds it again.
             log.warning("a result of %s is refused: %s", finding.instance_id, error.message)
-        if not isinstance(finding, Claimed):
+        if not isinstance(finding, Claimed) and not (is_expected and is_news):  # its end has settled it
             current = self._views.tasks.open.get(finding.task_id)
             if current is None or current.state.attempt != finding.attempt:
                 self._courier.settle(finding.instance_id, finding.task_id, finding.attempt)
+
+    def _start_next(self, ended: TaskRow) -> None:
+        """Give the slot that an end frees to the next task, so that both share a commit.
+
+        The policy does the same once the end is committed, and finds it done; here it saves each waiting task a commit.
+        """
+        indexes = self._commander.indexes
+        for task_id in islice(self._views.tasks.waiting.get(ended.state.deployment_id, ()), NEXT_LIMIT_TASKS):
+            retry_at = self._views.tasks.open[task_id].state.retry_at
+            if task_id in indexes.waiting_deployments and (retry_at is None or retry_at <= indexes.now):
+                context = Context("policy", ended.correlation, self._commander.decided_position)
+                self._commander.give(StartAttempt(subject_id=task_id), context)
+                return
 
     def _row_of(self, finding: Finding) -> TaskRow | None:
         """Return the row of a finding's task if that instance can have had it, so that nobody answers for others."""
@@ -252,10 +277,33 @@ class TaskTraffic:
         command = StopInstance(subject_id=instance_id, reason=reason, grace_seconds=STOP_GRACE_SECONDS)
         self._commander.give(command, _context(instance_id, "queue"))
 
-    def _spawn(self, coroutine: "asyncio._CoroutineLike[None]") -> None:
-        task = asyncio.get_running_loop().create_task(coroutine)
+    def _spawn(self, coroutine: Coroutine[Any, None, None]) -> None:
+        """Run a coroutine at once up to where it waits, and the rest as a task; most wait for nothing."""
+        try:
+            awaited = coroutine.send(None)
+        except StopIteration:
+            return
+        except Exception:
+            log.exception("a part of the traffic of tasks ended unexpectedly")
+            return
+        task = asyncio.get_running_loop().create_task(_rest(coroutine, awaited))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+@coroutine
+def _rest(begun: Coroutine[Any, None, None], awaited: Any) -> Generator[Any, None, None]:
+    """Go on with a coroutine that has begun and waits for `awaited`."""
+    while True:
+        error: BaseException | None = None
+        try:
+            yield awaited
+        except BaseException as raised:  # noqa: BLE001 - what it waited for has failed, or it is cancelled: its matter
+            error = raised
+        try:
+            awaited = begun.send(None) if error is None else begun.throw(error)
+        except StopIteration:
+            return
 
 
 def _awaits_readiness(instance: Instance | None) -> bool:

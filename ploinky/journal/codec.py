@@ -43,7 +43,8 @@ class Recorded(NamedTuple):
 
 def to_microseconds(at: datetime) -> int:
     """Convert aware UTC to the journal's unit."""
-    return (at - EPOCH) // timedelta(microseconds=1)
+    since = at - EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def from_microseconds(at: int) -> datetime:

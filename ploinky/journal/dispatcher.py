@@ -137,6 +137,11 @@ class Dispatcher:
         return self._committed
 
     @property
+    def decided_position(self) -> int:
+        """The position of the newest decision, committed or not: what follows from it in the same turn names it."""
+        return self._decided.position
+
+    @property
     def is_idle(self) -> bool:
         """Whether every command given so far has been answered."""
         return self._undelivered == 0
@@ -149,10 +154,12 @@ class Dispatcher:
         *,
         expected: Expected | None = None,
         is_urgent: bool = False,
+        is_new: bool = False,
     ) -> None:
         """Decide a command; `done` hears the answer after COMMIT. Never raises, never blocks on a commit.
 
         `is_urgent` is for what must get through when new work is refused: ends, stops, cancellations, outcomes.
+        `is_new` says that the subject's id was minted for this command, so that the journal is not read for it.
         """
         answer: Answer | PloinkyError
         try:
@@ -163,7 +170,7 @@ class Dispatcher:
                 done(refusal)
             return
         try:
-            answer = self._decide(command, context, expected)
+            answer = self._decide(command, context, expected, is_new=is_new)
         except PloinkyError as refusal:
             answer = refusal
         except UnicodeEncodeError as error:
@@ -185,10 +192,10 @@ class Dispatcher:
         if not is_urgent and self._full_until and self._clock.monotonic() < self._full_until:
             raise JournalFull
 
-    def _decide(self, command: Command, context: Context, expected: Expected | None) -> Answer:
+    def _decide(self, command: Command, context: Context, expected: Expected | None, *, is_new: bool) -> Answer:
         decider = self._deciders[command.KIND]
         stream = stream_name(command.KIND, command.subject_id)
-        aggregate = self._load(stream, decider)
+        aggregate = self._load(stream, decider, is_new=is_new)
         if expected is not None and expected.version != aggregate.version:
             raise VersionConflict(expected=expected.version, actual=aggregate.version)
         at = max(to_microseconds(self._clock.now()), self._decided_at)
@@ -223,12 +230,12 @@ class Dispatcher:
         event, payloads = item if isinstance(item, Attached) else (item, NO_PAYLOADS)
         return event, payloads, self._codec.encode(event)
 
-    def _load(self, stream: str, decider: Decider) -> _Aggregate:
+    def _load(self, stream: str, decider: Decider, *, is_new: bool) -> _Aggregate:
         cached = self._aggregates.get(stream)
         if cached is not None:
             return cached
         state, version = decider.initial, 0
-        while records := self._store.read_stream(stream, version):
+        while not is_new and (records := self._store.read_stream(stream, version)):
             for record in records:
                 event = self._codec.decode(record)
                 version = record.version

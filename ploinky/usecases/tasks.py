@@ -70,7 +70,7 @@ class Tasks:
         )
         # Registered before it is submitted: its end may be committed before this coroutine runs again.
         with self._waiters.wait(task_id) as end:
-            answer = await self._commander.execute(command, context)
+            answer = await self._commander.execute(command, context, is_new=True)
             if answer.subject_id == task_id:
                 return Submission(task_id, await self._await(end, wait_seconds))
         return await self._join(answer.subject_id, wait_seconds)
