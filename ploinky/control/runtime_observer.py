@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 RESYNC_SECONDS = 30.0
 """Between two full lists, whatever the engines' events said."""
+SECOND_LOOK_SECONDS = 0.5
+"""After a look that an event asked for: Docker tells of an end a moment before its list shows it."""
 RECONNECT_SECONDS = 2.0
 STOP_GRACE_SECONDS = 5.0
 CONTEXT = Context("observer", "runtime")
@@ -48,11 +50,18 @@ class RuntimeObserver:
         for runtime in self._world.runtimes.by_kind.values():
             thread = Thread(target=self._listen, args=(runtime, loop), name=f"events-{runtime.kind}", daemon=True)
             thread.start()
+        wait_seconds = RESYNC_SECONDS
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), RESYNC_SECONDS)
-            self._wanted.clear()
+            was_hinted = await self._is_hinted(wait_seconds)
             await self.resync()
+            wait_seconds = SECOND_LOOK_SECONDS if was_hinted else RESYNC_SECONDS
+
+    async def _is_hinted(self, wait_seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wanted.wait(), wait_seconds)
+        was_hinted = self._wanted.is_set()
+        self._wanted.clear()
+        return was_hinted
 
     def close(self) -> None:
         """End the listening threads with their runtimes' `close`."""

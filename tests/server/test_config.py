@@ -107,8 +107,9 @@ def test_our_own_variable_wins_over_the_common_one(machine: Machine) -> None:
 
 def test_ignores_variables_that_are_no_configuration(machine: Machine) -> None:
     """What the command line, tests and agents use is no configuration, nor is an empty variable."""
-    names = "URL KEY PROFILE FAILPOINTS FAILPOINTS_LOG FAILPOINTS_ARMED AGENT DOMAIN PATH QUEUE_DIR CONCURRENCY"
-    given = {f"PLOINKY_{name}": "anything" for name in names.split()}
+    names = "URL KEY PROFILE FAILPOINTS FAILPOINTS_LOG FAILPOINTS_ARMED"
+    of_agents = "AGENT DOMAIN PATH QUEUE_DIR CONCURRENCY DRAIN_SECONDS"
+    given = {f"PLOINKY_{name}": "anything" for name in f"{names} {of_agents}".split()}
     assert machine.load(**given, PLOINKY_PORT="", PORT="1", WORKERS="9") == machine.load()
 
 
