@@ -57,8 +57,10 @@ class RuntimeObserver:
             wait_seconds = SECOND_LOOK_SECONDS if was_hinted else RESYNC_SECONDS
 
     async def _is_hinted(self, wait_seconds: float) -> bool:
+        # Not `wait_for`: up to Python 3.11 it swallows a cancellation that comes together with the news.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wanted.wait(), wait_seconds)
+            async with asyncio.timeout(wait_seconds):
+                await self._wanted.wait()
         was_hinted = self._wanted.is_set()
         self._wanted.clear()
         return was_hinted
