@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from ploinky.adapters.dulwich_new_repository import make_repository
 from ploinky.client import PloinkyClient
 
 WORKERS = 4
+MEMORY_DIRECTORY = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 - a folder of our own is made there
 START_LIMIT_SECONDS = 60.0
 STOP_LIMIT_SECONDS = 40.0
 HANDLER = "def handle(params, context):\n    return params[0]\n"
@@ -34,11 +36,13 @@ def running_server(folder: Path, wrapper: tuple[str, ...] = ()) -> Iterator[Serv
 
     `wrapper` are the words of a program that runs it, such as a profiler.
     """
+    memory = tempfile.TemporaryDirectory(prefix="ploinky-bench-", dir=MEMORY_DIRECTORY)
     command = [*wrapper, sys.executable, "-m", "ploinky.cli.main", "start"]
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PLOINKY_")},
         "HOME": str(folder),
         "PLOINKY_DATA_DIRECTORY": str(folder / "data"),
+        "PLOINKY_QUEUE_DIRECTORY": memory.name,
         "PLOINKY_PORT": "0",
         "PLOINKY_MANAGEMENT_PORT": "0",
         "PLOINKY_CONTAINER_RUNTIME": "process",
@@ -59,6 +63,7 @@ def running_server(folder: Path, wrapper: tuple[str, ...] = ()) -> Iterator[Serv
         except subprocess.TimeoutExpired:
             os.killpg(server.pid, signal.SIGKILL)
             server.wait()
+        memory.cleanup()
 
 
 def _await_url(server: subprocess.Popen[bytes], folder: Path) -> str:
