@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from ploinky.adapters.sqlalchemy_journal_opening import open_journal
+from ploinky.journal.chain import record_hash, verify
+from ploinky.ports.journal_store import AppendBatch
+from tests.journal.records import Draft, chained
 from tests.server.running import RunningServer, run_to_end
 
 CONFIGURATION_EXIT, GENERAL_EXIT = 5, 1
@@ -140,6 +144,18 @@ def test_a_newer_schema(directory: Path) -> None:
     with closing(sqlite3.connect(directory / "installation" / "journal.db")) as journal, journal:
         journal.execute("UPDATE alembic_version SET version_num = '9999_future'")
     refusal(directory, GENERAL_EXIT, "JOURNAL_NEWER")
+
+
+def test_an_event_of_the_future(directory: Path) -> None:
+    """An event of an unknown type that may not be skipped is a newer Ploinky's."""
+    with closing(open_journal(str(directory / "installation" / "journal.db"), verify)) as store:
+        head = store.take_epoch()
+        (record,) = chained(head, [Draft("task/one")])
+        newest = store.read(head.position - 1)[0]
+        unknown = record._replace(type="task.teleported", at=newest.at + 1)
+        store.append(AppendBatch(head, [unknown._replace(hash=record_hash(head.hash, *unknown[:-1]))], []))
+    said = refusal(directory, GENERAL_EXIT, "JOURNAL_NEWER")
+    assert "task.teleported" in said
 
 
 @pytest.mark.parametrize("name", ["keys"])
