@@ -8,6 +8,9 @@ import subprocess
 import pytest
 from hypothesis import HealthCheck, settings
 
+# In a run with several processes only the plugins of this file see the reports of all of them.
+pytest_plugins = ["tests.crash.kill_table"]
+
 ENGINE_PROBE_TIMEOUT_SECONDS = 10
 
 # Shared machines stall for seconds, so hypothesis measures no time; CI repeats the same examples in every run.

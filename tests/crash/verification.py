@@ -1,0 +1,149 @@
+"""What has to hold after a round, whatever was killed when."""
+
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+
+from ploinky.adapters.sqlalchemy_journal_reader import SqlalchemyJournalReader
+from ploinky.domain import events as e
+from ploinky.domain.instance import LIVE
+from ploinky.journal import snapshot
+from ploinky.journal.chain import verify
+from ploinky.journal.codec import Codec, Recorded
+from ploinky.ports.journal_store import Record
+from ploinky.views.fold_digest import fold_digest
+from ploinky.views.views import Views
+from tests.crash.agent import LEDGER_FILE
+from tests.crash.crashing_server import pids_with
+from tests.crash.round import Round
+
+ENDS = (e.TaskSucceeded, e.TaskFailed, e.TaskCancelled, e.TaskDead)
+
+
+class Account(msgspec.Struct):
+    """What the journal says of one task."""
+
+    submitted: e.TaskSubmitted
+    ends: list[e.Event] = msgspec.field(default_factory=list)
+    attempts: int = 0
+
+
+def every_record(store: SqlalchemyJournalReader) -> list[Record]:
+    """Read the whole journal."""
+    records: list[Record] = []
+    while page := store.read(len(records)):
+        records += page
+    return records
+
+
+def check_owners(round_: Round) -> None:
+    """Before the stop: what runs is what the journal says runs, no more and no less."""
+    views = round_.watch.now()
+    expected = {row.state.name for _, row in views.instances.items() if row.state.status in LIVE}
+    if round_.runtime == "docker":
+        found = {container.name for container in round_.containers() if container.status == "running"}
+    else:
+        found = {key for key in expected if pids_with(f"PLOINKY_QUEUE_DIR={round_.directory}/queues/")}
+    assert found == expected
+
+
+def check_nothing_is_left(round_: Round) -> None:
+    """After the stop: no process, no container, no file in a queue."""
+    assert pids_with(str(round_.directory)) == []
+    if round_.runtime == "docker":
+        assert round_.containers() == []
+    left = [path for path in (round_.directory / "queues").rglob("*") if not path.is_dir()]
+    assert left == []
+    assert list((round_.installation / "processes").iterdir()) == []
+
+
+def check_journal(round_: Round) -> None:
+    """After the stop: the chain holds, the views are what the events say, every task has ended once and well."""
+    store = SqlalchemyJournalReader(str(round_.installation / "journal.db"))
+    try:
+        head = store.head()
+        records = every_record(store)
+        verify(records, head)
+        codec = Codec()
+        events = [recorded for record in records if (recorded := codec.recorded(record)) is not None]
+        kept = snapshot.load(round_.installation / "views.snapshot", store, head, fold_digest())  # type: ignore[arg-type]
+    finally:
+        store.close()
+    views = Views()
+    views.fold(events)
+    assert kept is not None
+    assert kept.position == head.position
+    assert msgspec.json.encode(views.dump(), order="sorted") == bytes(kept.views)
+    check_tasks(round_, events)
+
+
+def check_tasks(round_: Round, events: list[Recorded]) -> None:
+    """Every accepted task is there, once per key, and has ended once; what may succeed has succeeded."""
+    accounts = accounts_of(events)
+    load = round_.load
+    assert load.accepted <= accounts.keys()
+    assert {key: found for key, found in load.by_key.items() if len(found) != 1} == {}
+    keys = Counter(account.submitted.idempotency for account in accounts.values() if account.submitted.idempotency)
+    assert max(keys.values(), default=1) == 1
+    assert {key: account for key, account in accounts.items() if len(account.ends) != 1} == {}
+    unlucky = {
+        key: account
+        for key, account in accounts.items()
+        if account.submitted.deployment_id in round_.steady_ids and not _is_expected(account, key in load.cancelled)
+    }
+    assert unlucky == {}
+    check_ledgers(round_, accounts)
+
+
+def accounts_of(events: list[Recorded]) -> dict[str, Account]:
+    accounts: dict[str, Account] = {}
+    for recorded in events:
+        event = recorded.event
+        if isinstance(event, e.TaskSubmitted):
+            accounts[recorded.subject_id] = Account(event)
+        elif isinstance(event, ENDS):
+            accounts[recorded.subject_id].ends.append(event)
+        elif isinstance(event, e.AttemptStarted):
+            accounts[recorded.subject_id].attempts = event.attempt
+    return accounts
+
+
+def _is_expected(account: Account, was_cancelled: bool) -> bool:
+    end = account.ends[0]
+    return isinstance(end, e.TaskSucceeded) or (was_cancelled and isinstance(end, e.TaskCancelled))
+
+
+def check_ledgers(round_: Round, accounts: dict[str, Account]) -> None:
+    """No attempt was begun twice, none that was not on record, and what succeeded was really executed."""
+    begun: Counter[tuple[str, int]] = Counter()
+    for ledger in (round_.installation / "releases").glob(f"*/*/{LEDGER_FILE}"):
+        for line in ledger.read_text().splitlines():
+            task_id, attempt = line.split()
+            begun[task_id, int(attempt)] += 1
+    assert {name: count for name, count in begun.items() if count != 1} == {}
+    assert [name for name in begun if name[0] not in accounts or name[1] > accounts[name[0]].attempts] == []
+    succeeded = {
+        (key, account.ends[0].attempt)
+        for key, account in accounts.items()
+        if account.submitted.deployment_id in round_.steady_ids and isinstance(account.ends[0], e.TaskSucceeded)
+    }
+    assert succeeded <= begun.keys()
+    assert succeeded
+
+
+def check(round_: Round) -> None:
+    """Check everything; stops the server."""
+    check_owners(round_)
+    assert round_.server.stop() == 0, round_.server.errors
+    check_nothing_is_left(round_)
+    check_journal(round_)
+    _warn_of_defects(round_)
+
+
+def _warn_of_defects(round_: Round) -> None:
+    """No life may have met an error that it did not expect."""
+    for errors in round_.directory.glob("errors-*"):
+        text = Path(errors).read_text()
+        assert "unexpectedly" not in text, text
+        assert "Traceback" not in text, text
