@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import click
@@ -65,11 +65,15 @@ class Failure:
     exit_code: int
     hint: str = ""
     evidence: Sequence[str] = ()
+    is_one_line: bool = False
 
 
 def report(error: Exception) -> int:
     """Tell on stderr what went wrong and return the exit code."""
     failure = failure_of(error)
+    if failure.is_one_line and failure.hint:
+        # A server that cannot start says so in one line: it may be all that a log keeps.
+        failure = replace(failure, message=f"{failure.message.rstrip('.')}. {failure.hint}", hint="")
     click.echo(f"{click.style('error:', fg='red')} {one_line(failure.message)} ({one_line(failure.code)})", err=True)
     if failure.hint:
         click.echo(f"{click.style('hint:', fg='yellow')} {one_line(failure.hint)}", err=True)
@@ -121,7 +125,7 @@ def _local_failure(error: Exception) -> Failure | None:
         exit_code = ExitCode.DENIED
     elif isinstance(error, module.NotFound | module.Conflict):
         exit_code = ExitCode.NOT_FOUND_OR_CONFLICT
-    return Failure(error.message, error.code, exit_code, error.advice)
+    return Failure(error.message, error.code, exit_code, error.advice, is_one_line=True)
 
 
 def _unexpected(error: Exception) -> Failure:

@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 READY_POLL_SECONDS = 0.03
 SCAN_SECONDS = 1.0
 """Between two full scans of the queues: hints may be lost, scans are the truth."""
+LONG_CLAIM_SECONDS = 0.9
+"""Claims are recorded when they have stood from one scan to the next; those of short tasks go into their ends."""
 STOP_GRACE_SECONDS = 5.0
 NEXT_LIMIT_TASKS = 256
 """Waiting tasks looked at for the next one; those in front may wait for their repetition's time."""
@@ -239,8 +241,10 @@ class TaskTraffic:
                 failed = RecordFailed(subject_id=task_id, attempt=attempt, code="RESULT_INVALID", message=reason)
                 return [RecordQuarantined(subject_id=task_id, attempt=attempt, reason=reason), failed]
             case Claimed() if row.state.state is TaskState.RUNNING and row.state.attempt == attempt:
-                self._life.note(finding)
-                return [] if row.state.is_claimed else [RecordClaimed(subject_id=task_id, attempt=attempt)]
+                is_long = self._life.note(finding) >= LONG_CLAIM_SECONDS
+                return (
+                    [] if row.state.is_claimed or not is_long else [RecordClaimed(subject_id=task_id, attempt=attempt)]
+                )
             case _:
                 return []
 

@@ -20,6 +20,8 @@ from ploinky.views.views import Views
 
 TASK_URL = "/management/api/tasks/"
 UNKNOWN_ACCESS = "authenticated"
+FOR_KNOWN_CALLERS = ("traceback",)
+"""Details of an error that name files and lines, which is nothing for everybody."""
 
 
 class Gateway:
@@ -97,7 +99,9 @@ class Gateway:
             await answer(send, 200, outcome.content, headers)
         else:
             code, message = failure_of(outcome)
-            details = {"task": task_id, **error_details(outcome)}
+            hidden = () if principal else FOR_KNOWN_CALLERS
+            given = {name: value for name, value in error_details(outcome).items() if name not in hidden}
+            details = {**given, "task": task_id}
             await answer(send, TASK_STATUSES.get(code, 500), problem(code, message, details, request_id), headers)
 
 

@@ -5,7 +5,7 @@ import logging
 from typing import Any, Protocol
 from urllib.parse import parse_qs
 
-from ploinky.domain.errors import NotFound, PloinkyError, Unauthenticated
+from ploinky.domain.errors import NotFound, PloinkyError, ShuttingDown, Unauthenticated
 from ploinky.domain.routing import host_without_port
 from ploinky.gateway.gateway import Gateway
 from ploinky.gateway.http import ClientGone, Headers, Receive, Scope, Send, answer, header
@@ -95,6 +95,9 @@ class Application:
         principal = authenticate(self._views, header(headers, b"x-api-key"), header(headers, b"authorization"))
         if principal is None and not self._is_open(scope):
             await self._refuse(send, Unauthenticated())
+            return
+        if self._gateway.is_draining and scope["method"] not in {"GET", "HEAD"}:
+            await self._refuse(send, ShuttingDown())
             return
         request_id = self._ids.mint()
 

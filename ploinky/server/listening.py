@@ -60,6 +60,7 @@ def http_server(application: Any) -> HttpServer:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=CLOSING_LIMIT_SECONDS,
         backlog=BACKLOG_CONNECTIONS,

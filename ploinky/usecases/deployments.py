@@ -166,7 +166,7 @@ def summarise_state(state: Deployment, *, is_serving: bool) -> str:
     if state.desired is Desired.REMOVED:
         return "removing"
     if state.rollout is not None:
-        return "deploying" if state.rollout.reason in {"deploy", "update"} or not is_serving else "restarting"
+        return "deploying" if state.rollout.reason in {"deploy", "update"} else "restarting"
     if state.desired is Desired.STOPPED:
         return "stopped"
     if is_serving:

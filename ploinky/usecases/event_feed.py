@@ -10,6 +10,8 @@ from ploinky.ports.journal_store import READ_LIMIT_ROWS, JournalStore, Record
 
 FOLLOWERS_LIMIT = 200
 QUIET_LIMIT_SECONDS = 15.0
+SCAN_LIMIT_ROWS = 20_000
+"""Events looked through for one page."""
 
 
 class EventFeed:
@@ -34,10 +36,14 @@ class EventFeed:
             news.set()
 
     async def page(self, after: int, limit: int, type_prefix: str = "", stream: str = "") -> tuple[list[Record], int]:
-        """Return at most `limit` matching events after a position, and the position that was read up to."""
+        """Return at most `limit` matching events after a position, and the position that was read up to.
+
+        Reads `SCAN_LIMIT_ROWS` at most: with a filter there may be more although nothing was found. At the end the
+        position is the one asked for.
+        """
         found: list[Record] = []
         position = after
-        while len(found) < limit:
+        while len(found) < limit and position - after < SCAN_LIMIT_ROWS:
             start = position
             records = await self._pools.slow(lambda start=start: self._store.read(start, READ_LIMIT_ROWS))  # type: ignore[misc]
             if not records:
@@ -66,10 +72,11 @@ class EventFeed:
             position = after
             while not self._is_closed:
                 news.clear()
-                records, position = await self.page(position, READ_LIMIT_ROWS, type_prefix, stream)
+                start = position
+                records, position = await self.page(start, READ_LIMIT_ROWS, type_prefix, stream)
                 for record in records:
                     yield record
-                if len(records) < READ_LIMIT_ROWS:
+                if position == start:
                     try:
                         async with asyncio.timeout(QUIET_LIMIT_SECONDS):
                             await news.wait()

@@ -36,7 +36,12 @@ def test_a_silent_agent_is_replaced(play: Play) -> None:
             instance_id = await machine.deploy()
             around.courier.is_losing_results = True
             await machine.submit("t1")
-            await eventually(lambda: machine.task("t1").is_claimed, what="the claim")
+
+            def is_claimed() -> bool:
+                around.clock.advance(0.02)
+                return machine.task("t1").is_claimed
+
+            await eventually(is_claimed, what="the claim")
             around.courier.is_losing_results = False
             around.clock.advance(SILENCE_LIMIT_SECONDS + 1)
             await machine.ready_instance(generation=2)

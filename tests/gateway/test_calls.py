@@ -79,6 +79,16 @@ def test_a_handlers_error_is_an_error(server: RunningServer) -> None:
     assert (task["state"], task["error"]["code"]) == ("failed", "TASK_EXECUTION_ERROR")
 
 
+def test_shows_where_it_failed_to_known_callers_only(server: RunningServer) -> None:
+    """A traceback names files and lines: whoever has a key sees it, an anonymous caller does not."""
+    known = server.ask("POST", "/sample/fail", X_API_Key=server.key)
+    anonymous = server.ask("POST", "/sample/fail")
+    assert "traceback" in known.document["details"]
+    assert (anonymous.status, anonymous.code) == (500, "TASK_EXECUTION_ERROR")
+    assert "traceback" not in anonymous.document["details"]
+
+
+
 @pytest.mark.parametrize("path", ["/", "/samplex", "/sampl", "/nothing/echo", "/Sample/echo", "/%73ample/echo"])
 def test_unknown_routes_are_not_found(server: RunningServer, path: str) -> None:
     """Only whole segments of a route match; what answers nowhere is 404, saying where it looked."""

@@ -17,7 +17,7 @@ def rollout(reason: str) -> Rollout:
         (Deployment(desired=Desired.RUNNING, rollout=rollout("deploy")), False, "deploying"),
         (Deployment(desired=Desired.RUNNING, rollout=rollout("update"), active_generation=1), True, "deploying"),
         (Deployment(desired=Desired.RUNNING, rollout=rollout("restart"), active_generation=1), True, "restarting"),
-        (Deployment(desired=Desired.RUNNING, rollout=rollout("recovery"), active_generation=1), False, "deploying"),
+        (Deployment(desired=Desired.RUNNING, rollout=rollout("recovery"), active_generation=1), False, "restarting"),
         (Deployment(desired=Desired.RUNNING, active_generation=1), True, "running"),
         (Deployment(desired=Desired.RUNNING, active_generation=1), False, "restarting"),
         (Deployment(desired=Desired.RUNNING), False, "failed"),
