@@ -88,7 +88,6 @@ def test_shows_where_it_failed_to_known_callers_only(server: RunningServer) -> N
     assert "traceback" not in anonymous.document["details"]
 
 
-
 @pytest.mark.parametrize("path", ["/", "/samplex", "/sampl", "/nothing/echo", "/Sample/echo", "/%73ample/echo"])
 def test_unknown_routes_are_not_found(server: RunningServer, path: str) -> None:
     """Only whole segments of a route match; what answers nowhere is 404, saying where it looked."""
