@@ -17,6 +17,7 @@ KEEPING_SECONDS = 0.2
 CANCELLING_SECONDS = 0.7
 """A cancelled handler that resists is killed after two seconds: some are always on their way out."""
 HOLDERS = 5
+REPEATED_KEYS = 100
 FAILING_KEPT_TASKS = 4
 WAITING_KEPT_TASKS = 12
 COMMANDS = ("quick", "quick", "quick", "slow", "fails", "dies")
@@ -40,6 +41,7 @@ class Load:
         self.accepted: set[str] = set()
         self.cancelled: set[str] = set()
         self.by_key: dict[str, set[str]] = {}
+        self._asked: dict[str, tuple[str, str, str]] = {}
         self.complaints: list[str] = []
         work = [lambda: self._call(0), lambda: self._call(1), lambda: self._call(2), lambda: self._call(3)]
         self._threads = [threading.Thread(target=target) for target in [*work, self._keep]]
@@ -55,6 +57,13 @@ class Load:
         self._stopping.set()
         for thread in self._threads:
             thread.join()
+
+    def repeat(self) -> None:
+        """Ask once more for what was accepted under a key, in earlier lives too: it has to be the same task."""
+        with self._lock:
+            asked = list(self._asked.items())[-REPEATED_KEYS:]
+        for key, (path, said, command) in asked:
+            self._insist(path, said, command, {"Idempotency-Key": key, "Prefer": "respond-async"})
 
     def wait(self, seconds: float) -> None:
         """Let the load go on for a while."""
@@ -73,7 +82,11 @@ class Load:
             # Even callers wait for the result and may have to give a cut call up; odd ones have a key for it.
             key = f"{self._seed}-{number}-{count}" if number % 2 else ""
             headers = {"Idempotency-Key": key, "Prefer": "respond-async"} if key else {}
-            self._insist(path, f"{path}-{number}-{count}", command, headers)
+            said = f"{path}-{number}-{count}"
+            if key and path != "/c":
+                with self._lock:
+                    self._asked[key] = (path, said, command)
+            self._insist(path, said, command, headers)
 
     def _insist(self, path: str, said: str, command: str, headers: dict[str, str]) -> None:
         """Submit until it was answered; what has no key is submitted at most once."""

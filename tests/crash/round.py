@@ -58,6 +58,7 @@ class Round:
             self.load.stop(is_hopeless=True)
             raise
         self.load.stop()
+        self.load.repeat()
         self.watch.until(self._is_over, "the end of all tasks and rollouts")
         assert self.load.complaints == []
 
@@ -148,7 +149,7 @@ class Round:
                 container.kill()
 
     def _deploy(self, path: str) -> None:
-        self.ids[path] = self.server.deploy(path, AGENT, agent_repository())
+        self.ids[path] = self.server.deploy(path, AGENT, agent_repository(), env={"STEADY": "yes"})
 
     def _await_serving(self) -> None:
         self.watch.until(lambda views: all(self._serves(views, key) for key in self.ids.values()), "the deployments")
