@@ -1,9 +1,7 @@
 """The agent that is crashed with its server: each attempt writes itself down before it does anything."""
 
-import functools
 import json
 from pathlib import Path
-from tempfile import mkdtemp
 
 from tests.adapters.sources.git_repositories import GitRepository
 
@@ -85,10 +83,9 @@ MANIFEST = {
 }
 
 
-@functools.cache
-def agent_repository() -> Path:
-    """Return a repository with the agent, one for all rounds of this process."""
-    repository = GitRepository(Path(mkdtemp(prefix="ploinky-crash-")) / "repository")
+def agent_repository(directory: Path) -> Path:
+    """Make a repository with the agent."""
+    repository = GitRepository(directory)
     handlers = {"quick": QUICK, "slow": SLOW, "fails": FAILS, "dies": DIES, "holds": HOLDS}
     files = {f"handlers/{name}.py": source for name, source in handlers.items()}
     repository.commit({**files, "noted.py": NOTED, "manifest.json": json.dumps(MANIFEST)})

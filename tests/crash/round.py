@@ -11,7 +11,7 @@ import docker
 from ploinky.domain.deployment import Desired
 from ploinky.ports.runtime import LABEL_DEPLOYMENT
 from ploinky.views.views import Views
-from tests.crash.agent import AGENT, RELEASE_FILE, agent_repository
+from tests.crash.agent import AGENT, RELEASE_FILE
 from tests.crash.crashing_server import CrashingServer, pids_with
 from tests.crash.load import Load
 from tests.crash.steps import RANDOM, Step, When
@@ -27,7 +27,9 @@ PATHS = ("/a", "/b", "/c")
 class Round:
     """The lives of one server over one directory."""
 
-    def __init__(self, directory: Path, runtime: str, seed: int, note_kill: Callable[[str], None]) -> None:
+    def __init__(
+        self, directory: Path, repository: Path, runtime: str, seed: int, note_kill: Callable[[str], None]
+    ) -> None:
         """Nothing runs yet; `note_kill` hears at which steps it was killed."""
         self.directory = directory
         self.runtime = runtime
@@ -38,6 +40,7 @@ class Round:
         self._random = random.Random(seed)
         self._key = ""
         self._note_kill = note_kill
+        self._repository = repository
 
     def run(self, kills: tuple[Step, ...]) -> None:
         """Kill and recover, wait until everything that was accepted has ended, and stop."""
@@ -149,7 +152,7 @@ class Round:
                 container.kill()
 
     def _deploy(self, path: str) -> None:
-        self.ids[path] = self.server.deploy(path, AGENT, agent_repository(), env={"STEADY": "yes"})
+        self.ids[path] = self.server.deploy(path, AGENT, self._repository, env={"STEADY": "yes"})
 
     def _await_serving(self) -> None:
         self.watch.until(lambda views: all(self._serves(views, key) for key in self.ids.values()), "the deployments")
