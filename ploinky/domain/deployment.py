@@ -17,6 +17,8 @@ from ploinky.domain.specs import DeploymentSpec, Evidence, Release
 QUIET_RUN = timedelta(seconds=60)
 """A generation that served this long has not failed in a row with the one before."""
 LONGEST_RESTART_DELAY_SECONDS = 300
+SHUTDOWN_CODE = "SHUTDOWN"
+"""Why a rollout failed that the server's own stop cut short."""
 
 
 class Desired(StrEnum):
@@ -162,16 +164,7 @@ def _advance(command: c.Command, state: Deployment, indexes: Indexes) -> Decisio
                 e.ImageReady(generation=generation, runtime=command.runtime, image=command.image, digest=command.digest)
             ]
         case c.FailRollout():
-            return [
-                e.RolloutFailed(
-                    generation=generation,
-                    step=command.step,
-                    code=command.code,
-                    message=command.message,
-                    hint=command.hint,
-                    evidence=command.evidence,
-                )
-            ]
+            return _fail(command, rollout)
         case c.Switch() if rollout.step is Step.START and rollout.release is not None:
             switched = e.DeploymentSwitched(
                 generation=generation,
@@ -183,6 +176,22 @@ def _advance(command: c.Command, state: Deployment, indexes: Indexes) -> Decisio
             return [switched, e.RolloutSucceeded(generation=generation)]
         case _:
             raise TransitionInvalid(f"The rollout is at another step: {rollout.step}", generation=generation)
+
+
+def _fail(command: c.FailRollout, rollout: Rollout) -> Decision:
+    failed = e.RolloutFailed(
+        generation=command.generation,
+        step=command.step,
+        code=command.code,
+        message=command.message,
+        hint=command.hint,
+        evidence=command.evidence,
+    )
+    if command.code != SHUTDOWN_CODE:
+        return [failed]
+    # It says nothing about the release: the next start goes on with it, as another generation.
+    again = e.RolloutRequested(generation=command.generation + 1, reason=rollout.reason, release=rollout.release)
+    return [failed, again]
 
 
 def _schedule_restart(command: c.ScheduleRestart, state: Deployment, indexes: Indexes) -> Decision:

@@ -8,7 +8,8 @@ from typing import Any
 from ploinky import __version__
 from ploinky.api.app import create_app
 from ploinky.api.services import Services
-from ploinky.domain.commands import RemoveInstance, StopInstance
+from ploinky.domain.commands import FailRollout, RemoveInstance, StopInstance
+from ploinky.domain.deployment import SHUTDOWN_CODE, Step
 from ploinky.domain.instance import LIVE, Instance, Status
 from ploinky.gateway.gateway import Gateway
 from ploinky.journal.dispatcher import Context
@@ -119,17 +120,30 @@ class Node:
         await self.core.close()
 
     async def _stop_agents(self) -> None:
-        """Stop and remove every instance; the next start makes new generations at once."""
+        """Stop and remove every instance, also one that is just starting; the next start makes new generations."""
+        for deployment_id, row in self.core.views.deployments.items():
+            rollout = row.state.rollout
+            if rollout is not None and rollout.step is Step.START:
+                cut = FailRollout(
+                    subject_id=deployment_id,
+                    generation=rollout.generation,
+                    step="start",
+                    code=SHUTDOWN_CODE,
+                    message="The server was stopped before the agent was ready",
+                )
+                self.core.commander.give(cut, SHUTDOWN)
         for instance_id, state in self._reachable():
             if state.status in LIVE:
                 stop = StopInstance(subject_id=instance_id, reason="shutdown", grace_seconds=SHUTDOWN_GRACE_SECONDS)
                 self.core.commander.give(stop, SHUTDOWN)
+            elif state.status is Status.CREATED:
+                self.core.commander.give(RemoveInstance(subject_id=instance_id), SHUTDOWN)
         if not await self._until_none(lambda state: state.status in LIVE):
             log.warning("some instances did not stop in time and go on running")
         for instance_id, state in self._reachable():
             if state.status is Status.STOPPED:
                 self.core.commander.give(RemoveInstance(subject_id=instance_id), SHUTDOWN)
-        await self._until_none(lambda state: state.status is Status.STOPPED)
+        await self._until_none(lambda state: state.is_remove_requested)
 
     async def _until_none(self, matches: Callable[[Instance], bool]) -> bool:
         return await self.core.watch.until(

@@ -6,7 +6,7 @@ import pytest
 from ploinky.domain import commands as c
 from ploinky.domain import events as e
 from ploinky.domain.decider import Attached
-from ploinky.domain.deployment import Deployment, Desired, Rollout, Step, evolve
+from ploinky.domain.deployment import SHUTDOWN_CODE, Deployment, Desired, Rollout, Step, evolve
 from ploinky.domain.errors import RouteTaken, TransitionInvalid
 from ploinky.domain.routing import Route
 from ploinky.domain.specs import DeploymentSpec, Evidence
@@ -147,6 +147,20 @@ def test_a_failed_update_leaves_what_serves() -> None:
     assert (state.last_end.code, state.last_end.message, state.last_end.hint) == ("X", "m", "h")
     assert state.last_end.evidence == evidence
     assert world.indexes.deployments[ID].is_accepting
+
+
+def test_a_rollout_cut_short_by_the_servers_stop_begins_again() -> None:
+    """It failed for no fault of its own: the same release is rolled out again as the next generation."""
+    world = World([*requested(), *prepared()])
+    cut = c.FailRollout(subject_id=ID, generation=1, step="start", code=SHUTDOWN_CODE, message="m")
+    world.execute(cut)
+    state: Deployment = world.state(DEPLOYMENT)
+    assert state.last_end is not None
+    assert state.last_end.code == SHUTDOWN_CODE
+    assert state.rollout is not None
+    assert (state.rollout.generation, state.rollout.step, state.rollout.reason) == (2, Step.IMAGE, "deploy")
+    assert state.rollout.release is not None
+    assert state.desired is Desired.RUNNING
 
 
 @pytest.mark.parametrize(

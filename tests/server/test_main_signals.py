@@ -47,6 +47,31 @@ def test_lets_running_tasks_finish(server: RunningServer, number: signal.Signals
     assert "Traceback" not in server.errors
 
 
+def test_stops_what_is_only_starting(tmp_path: Path) -> None:
+    """An agent that is not ready yet is stopped as well, and started again as the next generation after the stop."""
+    never_ready = json.dumps({"access": "public", "run": ["sleep", "600"]})
+    repository = sample_repository(tmp_path / "agent", never_ready).directory
+    server = RunningServer(tmp_path)
+    again: RunningServer | None = None
+    try:
+        server.initialise()
+        deployment_id = server.deploy("/slow", "sample", repository)
+        wait_until(lambda: server.deployment(deployment_id)["instances"], what="its instance")
+        assert server.stop() == 0
+        assert not server.agent_processes()
+        again = RunningServer(tmp_path)
+        again.key = server.key
+        wait_until(lambda: again.deployment(deployment_id)["instances"], what="its next instance")
+        found = again.deployment(deployment_id)
+        assert (found["rollout"]["generation"], found["lastRollout"]["code"]) == (2, "SHUTDOWN")
+        assert again.stop() == 0
+        assert not again.agent_processes()
+    finally:
+        server.kill()
+        if again is not None:
+            again.kill()
+
+
 def test_refuses_new_work_while_stopping(server: RunningServer, tmp_path: Path) -> None:
     """While running tasks finish, new calls are refused as retryable."""
     gate = tmp_path / "gate"
