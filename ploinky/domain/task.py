@@ -33,6 +33,17 @@ LOST_CODES = frozenset({"WORKER_DIED"})
 """Error codes by which agentcore says that the attempt was lost, not that the handler failed."""
 ENDED_CODES = LOST_CODES | {"CANCELLED"}
 """Codes that only say how the attempt ended: no result, so never a late one."""
+LOSSES = {
+    "instance_exited": "its agent ended",
+    "instance_overdue": "its agent did not end it at its time limit",
+    "instance_queue_lost": "its queue is not the one it was given",
+    "instance_queue_unavailable": "its agent broke the queue",
+    "instance_replaced": "its agent was replaced before it was done",
+    "instance_shutdown": "the server was stopped",
+    "instance_silent": "its agent fell silent",
+    "instance_vanished": "its container or process was removed from outside",
+}
+"""Why an attempt was lost, in words, by how its instance ended."""
 FINAL_CODES = frozenset({"COMMAND_NOT_FOUND", "NO_HANDLER", "INVALID_MANIFEST", "INVALID_TASK", "RESULT_TOO_LARGE"})
 """Errors that a repetition cannot mend."""
 
@@ -94,7 +105,8 @@ def decide(command: c.Command, state: Task, indexes: Indexes) -> Decision:
         case c.ExpireAttempt():
             if state.state is not TaskState.RUNNING or command.attempt != state.attempt:
                 return []
-            return _lost(state, command.reason, f"The attempt was lost: {command.reason}", indexes)
+            why = LOSSES.get(command.reason, command.reason)
+            return _lost(state, command.reason, f"The attempt was lost: {why}", indexes)
         case c.RecordClaimed():
             is_news = state.state is TaskState.RUNNING and command.attempt == state.attempt and not state.is_claimed
             return [e.TaskClaimed(attempt=command.attempt)] if is_news else []
