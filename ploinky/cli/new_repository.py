@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from ploinky.cli.failures import CommandFailed, ExitCode
@@ -26,43 +27,45 @@ def make_repository(folder: Path) -> None:
     _git(folder, "init", "--quiet", "--template=")
     _git(folder, "symbolic-ref", "HEAD", f"refs/heads/{BRANCH}")  # `init --initial-branch` is not known to older gits
     _git(folder, "add", "--all")
-    author = [
-        word
-        for name, value in FALLBACK_AUTHOR.items()
-        if not _is_configured(folder, name)
-        for word in ("-c", f"{name}={value}")
-    ]
+    author = author_options(folder)
     _git(folder, *author, "-c", "commit.gpgSign=false", "commit", "--quiet", "--no-verify", "-m", FIRST_MESSAGE)
 
 
-def _is_configured(folder: Path, name: str) -> bool:
-    return _run(folder, "config", "--get", name).returncode == 0
+def author_options(folder: Path) -> list[str]:
+    """Give git options that name an author where git's configuration names none."""
+    return [
+        word
+        for name, value in FALLBACK_AUTHOR.items()
+        if run_git(folder, "config", "--get", name).returncode != 0
+        for word in ("-c", f"{name}={value}")
+    ]
 
 
-def _git(folder: Path, *arguments: str) -> None:
-    ended = _run(folder, *arguments)
-    if ended.returncode != 0:
-        what = next(word for word in arguments if word in {"init", "symbolic-ref", "add", "commit"})
-        said = ended.stderr.strip().splitlines()
-        raise CommandFailed(
-            f"git {what} failed: {said[-1] if said else f'exit code {ended.returncode}'}",
-            code="GIT_FAILED",
-            exit_code=ExitCode.GENERAL,
-            hint=f"The files are in {folder}; make it a repository yourself.",
-        )
+def git_failure(what: str, ended: subprocess.CompletedProcess[str], hint: str) -> CommandFailed:
+    """Say how a command of git failed, in the last words it said itself."""
+    said = ended.stderr.strip().splitlines()
+    return CommandFailed(
+        f"git {what} failed: {said[-1] if said else f'exit code {ended.returncode}'}",
+        code="GIT_FAILED",
+        exit_code=ExitCode.GENERAL,
+        hint=hint,
+    )
 
 
-def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_git(
+    folder: Path, *arguments: str, variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run git on this folder alone, whatever repository the caller's environment speaks of."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
         return subprocess.run(
             ["git", *arguments],
             cwd=folder,
-            env=environment,
+            env={**environment, **(variables or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="surrogateescape",
             check=False,
             timeout=GIT_TIMEOUT_SECONDS,
         )
@@ -70,3 +73,10 @@ def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         raise CommandFailed(
             f"git did not end within {GIT_TIMEOUT_SECONDS} s", code="GIT_FAILED", exit_code=ExitCode.GENERAL
         ) from error
+
+
+def _git(folder: Path, *arguments: str) -> None:
+    ended = run_git(folder, *arguments)
+    if ended.returncode != 0:
+        what = next(word for word in arguments if word in {"init", "symbolic-ref", "add", "commit"})
+        raise git_failure(what, ended, hint=f"The files are in {folder}; make it a repository yourself.")

@@ -2,6 +2,8 @@
 
 import os
 import re
+from pathlib import Path
+from typing import Any
 
 import click
 
@@ -29,6 +31,7 @@ NO_WAIT = click.option("--no-wait", is_flag=True, help="Return once it is accept
 @click.option("--task-timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="For each attempt.")
 @click.option("--env", "variables", metavar="NAME=VALUE", multiple=True, help="Repeatable; NAME takes it from here.")
 @click.option("--secret", "secrets", metavar="NAME", multiple=True, help="Repeatable; its value here, kept encrypted.")
+@click.option("--watch", "is_watched", is_flag=True, help="Deploy the local folder as it is, and again on each save.")
 @NO_WAIT
 @remote_options
 @pass_session
@@ -47,12 +50,21 @@ def deploy(  # noqa: PLR0913 - one parameter for each option
     task_timeout: float | None,
     variables: tuple[str, ...],
     secrets: tuple[str, ...],
+    is_watched: bool,
     no_wait: bool,
 ) -> None:
     """Deploy AGENT of a repository at DOMAIN and PATH; at a route that has it already, deploy what is new.
 
     For example: ploinky deploy localhost /demo demo --repository ./agents
     """
+    where = located(repository)
+    if is_watched:
+        from ploinky.cli.watching import WATCH_REF, check_can_be_watched, keep_deployed
+
+        if no_wait or branch:
+            raise click.UsageError(f"--watch cannot be combined with {'--no-wait' if no_wait else '--branch'}")
+        check_can_be_watched(where)
+        branch = WATCH_REF
     options = {
         "branch": branch,
         "runtime": runtime,
@@ -63,8 +75,17 @@ def deploy(  # noqa: PLR0913 - one parameter for each option
         "env": environment_of(variables) or None,
         "secrets": secrets_of(secrets) or None,
     }
+    if is_watched:
+        keep_deployed(Path(where), lambda: _roll_out(session, (domain, path, agent, where), options))
+    else:
+        _roll_out(session, (domain, path, agent, where), options, no_wait=no_wait)
+
+
+def _roll_out(
+    session: Session, what: tuple[str, str, str, str], options: dict[str, Any], *, no_wait: bool = False
+) -> None:
     with session.client() as client:
-        deployment = client.deploy(domain, path, agent, located(repository), **options)
+        deployment = client.deploy(*what, **options)
         if not no_wait:
             try:
                 deployment = follow_rollout(client, deployment, remark)
@@ -74,8 +95,8 @@ def deploy(  # noqa: PLR0913 - one parameter for each option
         elif session.is_json:
             print_json(deployment)
     if not session.is_json:
-        what = "is being deployed" if no_wait else "is ready"
-        say(f"{name_of(deployment)} {what}: {deployment.get('url') or deployment.get('id')}")
+        becomes = "is being deployed" if no_wait else "is ready"
+        say(f"{name_of(deployment)} {becomes}: {deployment.get('url') or deployment.get('id')}")
 
 
 @click.command()
