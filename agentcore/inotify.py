@@ -51,6 +51,12 @@ class FolderWatch:
             raise _last_error(f"inotify_add_watch {folder}")
         self._folders[number] = folder
 
+    def forget(self, folder: str) -> None:
+        """Watch a folder no longer; idempotent."""
+        for number in [number for number, known in self._folders.items() if known == folder]:
+            del self._folders[number]
+            self._libc.inotify_rm_watch(self._descriptor, number)
+
     def read(self) -> News:
         """Read what is queued, never blocking."""
         try:
@@ -64,8 +70,7 @@ class FolderWatch:
             if mask & _IN_Q_OVERFLOW:
                 needs_scan = True
             elif mask & _IN_IGNORED:  # the folder was removed or its file system unmounted
-                self._folders.pop(number, None)
-                needs_scan = True
+                needs_scan = self._folders.pop(number, None) is not None or needs_scan
             elif name_bytes and number in self._folders:
                 name = queued[offset - name_bytes : offset].rstrip(b"\0")
                 arrivals.append((self._folders[number], os.fsdecode(name)))

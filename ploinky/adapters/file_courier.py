@@ -93,15 +93,13 @@ class FileCourier:
             if len(queue.open_names) >= MIRRORED_TASKS_LIMIT:
                 raise QueueUnavailable(f"The queue of {instance_id} is full", limit=MIRRORED_TASKS_LIMIT)
             queue.open_names.add(name)
-            self._watch.pace.open_attempts += 1
         try:
             _place_file(queue.folder, name, content)
         except OSError as error:
-            self._forget_open(queue, name)
+            queue.open_names.discard(name)
             raise QueueUnavailable(
                 f"The queue of {instance_id} takes no task: {error.strerror}", instance=instance_id
             ) from error
-        self._watch.pace.note_activity()
 
     async def cancel(self, instance_id: str, task_id: str, attempt: int) -> None:
         folder = self._attached(instance_id).folder
@@ -115,7 +113,6 @@ class FileCourier:
                 os.fchmod(descriptor, _file_mode(folder))
             finally:
                 os.close(descriptor)
-        self._watch.pace.note_activity()
 
     def settle(self, instance_id: str, task_id: str, attempt: int) -> None:
         queue = self._queues.get(instance_id)
@@ -133,7 +130,7 @@ class FileCourier:
             is_gone = remove_file(folder_fd, name) and is_gone
         is_gone = remove_lock(folder.locks_fd, name) and is_gone
         queue.forget(name)
-        self._forget_open(queue, name)
+        queue.open_names.discard(name)
         if not is_gone:
             queue.leftover_count += 1
             if queue.leftover_count == 1:
@@ -182,13 +179,7 @@ class FileCourier:
     def _detach(self, instance_id: str) -> None:
         queue = self._queues.pop(instance_id, None)
         if queue is not None:
-            self._watch.pace.open_attempts -= len(queue.open_names)
             self._watch.remove(instance_id, queue.folder.close)
-
-    def _forget_open(self, queue: OpenQueue, name: str) -> None:
-        if name in queue.open_names:
-            queue.open_names.remove(name)
-            self._watch.pace.open_attempts -= 1
 
 
 def _plain_mapping(value: object) -> object:

@@ -1,139 +1,119 @@
-"""The watching thread: notice that an agent has put something into a results folder, and say so on the event loop.
+"""Hear of results: inotify on the event loop itself, without a thread in between.
 
-A hint is only ever a reason to look. It can be lost (a full inotify queue, the instant in which the watcher hands over
-its changes), it can be late, it can be wrong; the regular looks find what it missed.
+A hint is only ever a reason to look. It can be lost (a full inotify queue), it can be wrong; the regular looks find
+what it missed. Folders are watched through descriptors: a path could lead elsewhere by now.
 """
 
 import asyncio
-import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
-from watchfiles._rust_notify import RustNotify
-
-from ploinky.adapters.file_courier_pace import WatchPace
+from agentcore.inotify import FolderWatch
 
 RETRY_INTERVAL_SECONDS = 30.0
 """After the system refused to watch (its inotify limits)."""
-CLOSE_TIMEOUT_SECONDS = 5.0
-_DELETED = 3
-"""`watchfiles.Change.deleted`, as the low-level watcher gives it."""
 
 
 class QueueWatch:
-    """Exactly one thread, from `subscribe` to `close`. All but `_run` and what it calls is for the event loop."""
+    """The watches of all attached queues. Called on the event loop only."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, report: Callable[[str], None]) -> None:
-        self.pace = WatchPace()
         self._loop = loop
         self._report = report
         self._hint: Callable[[str], None] | None = None
-        self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
-        """Held while descriptors become watches and while they are closed: no number is reused in between."""
-        self._watched: dict[str, tuple[int, ...]] = {}
+        self._kernel: FolderWatch | None = None
+        self._folders: dict[str, tuple[str, ...]] = {}
+        """By instance, what is watched for it, as `/proc/self/fd/...`."""
+        self._instances: dict[str, str] = {}
+        """By folder, whose it is."""
+        self._unwatched: set[str] = set()
+        """Folders that the system refused to watch."""
+        self._retry: asyncio.TimerHandle | None = None
         self._pending: set[str] = set()
-        self._pending_lock = threading.Lock()
+        self._is_closed = False
         self._is_trouble_reported = False
 
     def subscribe(self, hint: Callable[[str], None]) -> None:
-        """Start the thread; a later call only replaces who is told."""
+        """Begin to watch; a later call only replaces who is told. Everything attached so far is hinted once."""
         self._hint = hint
-        if self._thread is None and not self.pace.is_stopped:
-            self._thread = threading.Thread(target=self._run, name="watchfiles", daemon=True)
-            self._thread.start()
+        if self._kernel is None and not self._is_closed:
+            self._unwatched = set(self._instances)
+            self._watch_missing()
+        self._announce(self._folders)
 
     def add(self, instance_id: str, descriptors: tuple[int, ...]) -> None:
-        with self._lock:
-            self._watched[instance_id] = descriptors
-        self.pace.want_restart()
+        """Watch an instance's folders; it is hinted once, for what was there before."""
+        folders = tuple(f"/proc/self/fd/{descriptor}" for descriptor in descriptors)
+        self._folders[instance_id] = folders
+        self._instances.update(dict.fromkeys(folders, instance_id))
+        self._unwatched.update(folders)
+        if self._hint is not None:
+            self._watch_missing()
+        self.hint_soon(instance_id)
 
     def remove(self, instance_id: str, close_descriptors: Callable[[], None]) -> None:
-        """Forget an instance. Its watches end with its folder, or with the next restart of the watcher."""
-        with self._lock:
-            self._watched.pop(instance_id, None)
-            close_descriptors()
+        """Forget an instance, then close its descriptors: their numbers may be used again."""
+        for folder in self._folders.pop(instance_id, ()):
+            del self._instances[folder]
+            self._unwatched.discard(folder)
+            if self._kernel is not None:
+                self._kernel.forget(folder)
+        close_descriptors()
 
     def hint_soon(self, instance_id: str) -> None:
         """Hint on one of the loop's next turns."""
         self._announce((instance_id,))
 
     def close(self) -> None:
-        """End the thread. Idempotent."""
-        self.pace.stop()
-        if self._thread is not None:
-            self._thread.join(CLOSE_TIMEOUT_SECONDS)
-            self._thread = None
+        """Watch and hint no more. Idempotent."""
+        self._is_closed = True
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._kernel is not None:
+            if not self._loop.is_closed():
+                self._loop.remove_reader(self._kernel.fileno())
+            self._kernel.close()
+            self._kernel = None
 
-    def _run(self) -> None:
-        while not self.pace.is_stopped:
-            notify = None
-            try:
-                notify, instances = self._start_watcher()
-                self._announce(instances.values())
-                self._follow(notify, instances)
-            except (OSError, RuntimeError) as error:
-                self._note_trouble(error)
-                self.pace.wait(RETRY_INTERVAL_SECONDS)
-            finally:
-                if notify is not None:
-                    notify.close()
+    def _watch_missing(self) -> None:
+        self._retry = None
+        if self._is_closed:
+            return
+        try:
+            if self._kernel is None:
+                self._kernel = FolderWatch()
+                self._loop.add_reader(self._kernel.fileno(), self._read)
+            for folder in tuple(self._unwatched):
+                self._kernel.watch(folder)
+                self._unwatched.discard(folder)
+        except OSError as error:
+            self._note_trouble(error)
+            if self._retry is None:
+                self._retry = self._loop.call_later(RETRY_INTERVAL_SECONDS, self._watch_missing)
 
-    def _start_watcher(self) -> tuple[RustNotify, Mapping[str, str]]:
-        """Watch through descriptors: a path could lead elsewhere by now."""
-        with self._lock:
-            self.pace.note_restart()
-            instances = {
-                f"/proc/self/fd/{descriptor}": instance_id
-                for instance_id, descriptors in self._watched.items()
-                for descriptor in descriptors
-            }
-            notify = RustNotify(
-                list(instances),
-                debug=False,
-                force_polling=False,
-                poll_delay_ms=0,
-                recursive=False,
-                ignore_permission_denied=False,
-            )
-        return notify, instances
-
-    def _follow(self, notify: RustNotify, instances: Mapping[str, str]) -> None:
-        while True:
-            changes = notify.watch(debounce_ms=0, step_ms=0, timeout_ms=0, stop_event=self.pace)
-            if isinstance(changes, str):
-                return
-            found = set()
-            for kind, path in changes:
-                folder, _, name = path.rpartition("/")
-                if kind != _DELETED and not name.startswith(".") and folder in instances:
-                    found.add(instances[folder])
-            if found:
-                self.pace.note_activity()
-                self._announce(found)
-
-    def _note_trouble(self, error: Exception) -> None:
+    def _note_trouble(self, error: OSError) -> None:
         if not self._is_trouble_reported:
             self._is_trouble_reported = True
-            self._call_on_loop(self._report, f"Queue folders cannot be watched, results are noticed later: {error}")
+            self._report(f"Queue folders cannot be watched, results are noticed later: {error}")
+
+    def _read(self) -> None:
+        if self._kernel is None:
+            return
+        news = self._kernel.read()
+        found = {self._instances[folder] for folder, name in news.arrivals if not name.startswith(".")}
+        self._tell(self._folders.keys() | found if news.needs_scan else found)
 
     def _announce(self, instance_ids: Iterable[str]) -> None:
-        """Collect hints while the loop is busy: one delivery takes them all. From any thread."""
-        with self._pending_lock:
-            is_delivery_due = bool(self._pending)
-            self._pending.update(instance_ids)
-            is_anything_pending = bool(self._pending)
-        if is_anything_pending and not is_delivery_due:
-            self._call_on_loop(self._deliver)
-
-    def _call_on_loop(self, function: Callable[..., None], *arguments: str) -> None:
-        try:
-            self._loop.call_soon_threadsafe(function, *arguments)
-        except RuntimeError:
-            self.pace.stop()  # the loop is closed: nobody is left to be told
+        """Collect hints while the loop is busy: one delivery takes them all."""
+        is_delivery_due = bool(self._pending)
+        self._pending.update(instance_ids)
+        if self._pending and not is_delivery_due:
+            self._loop.call_soon(self._deliver)
 
     def _deliver(self) -> None:
-        with self._pending_lock:
-            pending, self._pending = self._pending, set()
-        for instance_id in pending:
-            if self._hint is not None and not self.pace.is_stopped and instance_id in self._watched:
+        pending, self._pending = self._pending, set()
+        self._tell(pending)
+
+    def _tell(self, instance_ids: Iterable[str]) -> None:
+        for instance_id in tuple(instance_ids):
+            if self._hint is not None and not self._is_closed and instance_id in self._folders:
                 self._hint(instance_id)

@@ -1,5 +1,6 @@
 """One round: a server under load, killed once or more, recovered, stopped in order."""
 
+import contextlib
 import os
 import random
 import signal
@@ -169,5 +170,6 @@ class Round:
     def _is_over(self, views: Views) -> bool:
         for deployment_id in self.steady_ids:
             for folder in (self.installation / "releases" / deployment_id).iterdir():
-                (folder / RELEASE_FILE).touch()
+                with contextlib.suppress(FileNotFoundError):  # a copy that is just being renamed into place
+                    (folder / RELEASE_FILE).touch()
         return is_quiet(views)

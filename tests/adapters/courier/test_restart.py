@@ -135,7 +135,7 @@ def test_refuses_metadata_that_is_no_json(courier: FileCourier, agent: FolderAge
     with pytest.raises(TypeError, match="object"):
         runner.run(courier.send(INSTANCE_ID, order(strange=object())))
     assert agent.files() == []
-    assert courier._watch.pace.open_attempts == 0
+    assert not courier._queues[INSTANCE_ID].open_names
 
 
 def test_a_short_write_is_a_full_disk(
@@ -148,6 +148,6 @@ def test_a_short_write_is_a_full_disk(
         with pytest.raises(QueueUnavailable, match="No space left"):
             runner.run(courier.send(INSTANCE_ID, order()))
     assert agent.files() == []
-    assert courier._watch.pace.open_attempts == 0
+    assert not courier._queues[INSTANCE_ID].open_names
     runner.run(courier.send(INSTANCE_ID, order()))
     assert agent.orders() == [order()]

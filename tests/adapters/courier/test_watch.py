@@ -53,16 +53,17 @@ def other_agent(courier: FileCourier) -> FolderAgent:
     return agent
 
 
-def watching_threads() -> int:
-    return sum(thread.name == "watchfiles" for thread in threading.enumerate())
-
-
 def open_below(directory: Path) -> list[str]:
     found = []
     for descriptor in os.listdir("/proc/self/fd"):
         with contextlib.suppress(FileNotFoundError):  # the one that lists
             found.append(os.readlink(f"/proc/self/fd/{descriptor}"))
     return [path for path in found if path.startswith(str(directory))]
+
+
+def _rename_in(folder: Path) -> None:
+    (folder / ".new").touch()
+    (folder / ".new").rename(folder / NAME)
 
 
 def run(runner: asyncio.Runner, scenario: Callable[[], Coroutine[object, object, None]]) -> None:
@@ -90,7 +91,7 @@ def test_every_result_is_hinted(courier: FileCourier, agent: FolderAgent, runner
 def test_an_instance_attached_later_is_watched(
     courier: FileCourier, agent: FolderAgent, runner: asyncio.Runner
 ) -> None:
-    """Instances come and go while one thread watches; each fresh one is hinted once without any file."""
+    """Instances come and go; each fresh one is hinted once without any file."""
 
     async def scenario() -> None:
         hints = Hints(courier)
@@ -103,7 +104,6 @@ def test_an_instance_attached_later_is_watched(
         courier.release(INSTANCE_ID)
         other.succeed()
         await hints.wait(OTHER_INSTANCE_ID)
-        assert watching_threads() == 1
 
     run(runner, scenario)
 
@@ -152,10 +152,10 @@ def test_a_replaced_folder_is_not_followed(
         (agent.root / "results").symlink_to(place / "elsewhere")
         hints = Hints(courier)
         await hints.wait()
-        (place / "elsewhere" / NAME).touch()
+        _rename_in(place / "elsewhere")
         other_agent.succeed()
         assert await hints.wait(OTHER_INSTANCE_ID) == {OTHER_INSTANCE_ID}
-        (agent.root / "aside" / NAME).touch()
+        _rename_in(agent.root / "aside")
         assert await hints.wait() == {INSTANCE_ID}
 
     run(runner, scenario)
@@ -190,7 +190,7 @@ def test_says_once_when_the_system_refuses_to_watch(
         raise OSError("inotify watch limit reached")
 
     async def scenario() -> None:
-        monkeypatch.setattr("ploinky.adapters.file_courier_watch.RustNotify", refuse)
+        monkeypatch.setattr("ploinky.adapters.file_courier_watch.FolderWatch", refuse)
         hints = Hints(courier)
         await eventually(lambda: reports, what="the report")
         courier.provision(OTHER_INSTANCE_ID, None)
@@ -222,42 +222,23 @@ def test_survives_folders_that_disappear(courier: FileCourier, agent: FolderAgen
         await courier.send(INSTANCE_ID, order())
         agent.succeed()
         await hints.wait()
-        assert watching_threads() == 1
 
     run(runner, scenario)
 
 
-def test_closing_ends_the_thread_and_the_hints(
-    courier: FileCourier, agent: FolderAgent, runner: asyncio.Runner
-) -> None:
-    """After close there is no thread, no open descriptor, and no further hint; the folder stays."""
+def test_closing_ends_the_hints(courier: FileCourier, agent: FolderAgent, runner: asyncio.Runner) -> None:
+    """After close there is no further hint; the folder stays."""
 
     async def scenario() -> None:
         hints = Hints(courier)
         await hints.wait()
         agent.succeed()
         courier.close()
-        assert watching_threads() == 0
         await asyncio.sleep(0)
         assert hints.seen == []
         assert (agent.root / "results" / NAME).exists()
 
     run(runner, scenario)
-
-
-def test_a_closed_loop_ends_the_thread(courier: FileCourier, agent: FolderAgent, runner: asyncio.Runner) -> None:
-    """When nobody is left to be told, the watching ends by itself."""
-
-    async def subscribe() -> None:
-        await Hints(courier).wait()
-
-    run(runner, subscribe)
-    runner.close()
-    agent.succeed()
-    for thread in threading.enumerate():
-        if thread.name == "watchfiles":
-            thread.join(10)
-    assert watching_threads() == 0
 
 
 def test_leaves_no_descriptor_behind(runner: asyncio.Runner, place: Path) -> None:
