@@ -56,7 +56,7 @@ def test_loses_what_nobody_claims(victims: Victims) -> None:
     ended = victims.end_of(victims.submit(hostile))
     assert ended["state"] == "dead"
     assert ended["error"]["code"] == "TASK_LOST"  # type: ignore[index]
-    assert "overdue" in ended["error"]["message"], ended  # type: ignore[index]
+    assert "time limit" in ended["error"]["message"], ended  # type: ignore[index]
     victims.remove(hostile)
 
 
