@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -53,6 +54,7 @@ def test_shows_the_key_once(server: RunningServer) -> None:
     assert server.ask("POST", "/management/api/init").status == 409
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_printed_call_works(server: RunningServer) -> None:
     """The printed curl line answers from the demo."""
     done = run_printed(server, printed(server, "curl"))
