@@ -1,5 +1,6 @@
 """Instances as hardened containers of a Docker engine."""
 
+import contextlib
 import math
 import time
 from collections.abc import Iterator
@@ -110,10 +111,34 @@ class DockerRuntime:
             if now is None or now.state in {ObservedState.CREATED, ObservedState.UNKNOWN}:
                 raise _as_ours(f"start {name}", error) from error
 
+    def pause(self, name: str) -> None:
+        self._switch(name, "pause", ObservedState.PAUSED)
+
+    def resume(self, name: str) -> None:
+        self._switch(name, "unpause", ObservedState.RUNNING)
+
+    def _switch(self, name: str, method: str, wanted: ObservedState) -> None:
+        found = self.inspect(name)
+        if found is None:
+            raise RuntimeRefused(f"{name} does not exist, so it cannot be {method}d")
+        if found.state is wanted:
+            return
+        if found.state not in {ObservedState.RUNNING, ObservedState.PAUSED}:
+            raise RuntimeRefused(f"{name} does not run, so it cannot be {method}d")
+        try:
+            getattr(self._connections.client(), method)(found.engine_id)
+        except Exception as error:
+            now = self.inspect(name)  # no answer is no outcome, and somebody else may have done it
+            if now is None or now.state is not wanted:
+                raise _as_ours(f"{method} {name}", error) from error
+
     def stop(self, name: str, grace_seconds: float) -> Observation | None:
         found = self.inspect(name)
         if found is None or found.state in {ObservedState.EXITED, ObservedState.CREATED}:
             return found
+        if found.state is ObservedState.PAUSED:
+            with contextlib.suppress(RuntimeRefused):  # it may have ended meanwhile; the stop will tell
+                self.resume(name)  # not every engine stops what is paused
         client = self._connections.client()
         try:
             client.stop(found.engine_id, timeout=max(0, math.ceil(grace_seconds)))

@@ -15,6 +15,7 @@ from ploinky.adapters.process_runtime_files import (
     read_instance,
     read_shim,
 )
+from ploinky.adapters.process_runtime_freeze import freeze, is_frozen, thaw
 from ploinky.adapters.process_runtime_identity import ProcessIdentity, end_process, end_survivors, open_process
 from ploinky.adapters.process_runtime_launch import launch_document, read_report, spawn_shim
 from ploinky.adapters.process_runtime_logs import keep_small, newest_lines
@@ -77,7 +78,7 @@ class ProcessRuntime:
         if folder is None:
             raise RuntimeRefused(f"{name} does not exist, so it cannot be started")
         if read_shim(folder) is not None:
-            if _state(folder)[0] is not ObservedState.RUNNING:
+            if _state(folder)[0] not in {ObservedState.RUNNING, ObservedState.PAUSED}:
                 raise RuntimeRefused(f"{name} has ended and is never started again")
             return
         pid, reading = spawn_shim(folder)
@@ -90,6 +91,14 @@ class ProcessRuntime:
         # Another start may have won: what counts is that somebody runs, or ran, it.
         if read_shim(folder) is None:
             raise RuntimeUnavailable(f"{name} was not started", hint="Was it removed meanwhile, or is the disk full?")
+
+    def pause(self, name: str) -> None:
+        folder, shim = self._live(name, "paused")
+        if not freeze(folder, shim):
+            raise RuntimeRefused(f"{name} cannot be paused: a process of it does not stop", hint=UNKILLABLE_HINT)
+
+    def resume(self, name: str) -> None:
+        thaw(*self._live(name, "resumed"))
 
     def stop(self, name: str, grace_seconds: float) -> Observation | None:
         folder = self._folders.path(name)
@@ -143,6 +152,15 @@ class ProcessRuntime:
     def close(self) -> None:
         self._bells.close()
 
+    def _live(self, name: str, done: str) -> tuple[Path, ProcessIdentity]:
+        folder = self._folders.path(name)
+        if folder is None:
+            raise RuntimeRefused(f"{name} does not exist, so it cannot be {done}")
+        shim = read_shim(folder)
+        if shim is None or _state(folder)[0] not in {ObservedState.RUNNING, ObservedState.PAUSED}:
+            raise RuntimeRefused(f"{name} does not run, so it cannot be {done}")
+        return folder, shim.identity()
+
     def _of_journal(self, journal_id: str) -> Iterator[tuple[Path, InstanceRecord]]:
         for name in self._folders.names():
             folder = self._folders.path(name)
@@ -165,6 +183,7 @@ class ProcessRuntime:
             shim = read_shim(folder)
             if shim is None:
                 return
+            thaw(folder, shim.identity())  # what is stopped does not hear that it shall end
             self._end_shim(shim.identity(), grace_seconds)
             is_in_order = read_exit(folder) is not None
         except RecordBroken:
@@ -219,7 +238,8 @@ def _state(folder: Path) -> tuple[ObservedState, int | None]:
             descriptor = open_process(shim.identity())
             if descriptor is not None:
                 os.close(descriptor)
-                return ObservedState.RUNNING, None
+                is_paused = is_frozen(folder, shim.identity())
+                return ObservedState.PAUSED if is_paused else ObservedState.RUNNING, None
             # Again: the shim writes this before it ends, so now that it is gone the answer is final.
             ended = read_exit(folder)
     except RecordBroken:

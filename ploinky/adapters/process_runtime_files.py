@@ -4,6 +4,7 @@
 {name}/launch.json     what to run; removed by the shim once read, because it holds secrets
 {name}/process.json    the shim's identity: there from the first start on
 {name}/exit.json       how it ended
+{name}/paused          there while it shall be paused; empty
 .new-*, .removed-*     a create or a remove that is going on, or was cut short
 """
 

@@ -97,32 +97,36 @@ class TaskTraffic:
         self._courier.release(instance_id)
 
     def follow(self, batch: Sequence[Recorded]) -> None:
-        """Act on committed task events."""
+        """Act on committed task events, and on the end of a pause."""
         for recorded in batch:
-            if recorded.kind != "task":
-                continue
-            task_id, event = recorded.subject_id, recorded.event
-            match event:
-                case e.TaskSubmitted():
-                    reach("task.submit_committed")
-                    self._orders.remember(task_id, recorded.payloads)
-                case e.AttemptStarted():
-                    reach("task.attempt_committed")
-                    if event.instance_id in self._attached:
-                        self._spawn(self._send(task_id, event.attempt, event.instance_id))
-                case e.CancelRequested():
-                    reach("task.cancel_committed")
-                    row = self._views.tasks.open.get(task_id)
-                    if row is not None and row.state.instance_id in self._attached:
-                        self._spawn(self._cancel(task_id, row.state.attempt, row.state.instance_id))
-                case e.AttemptExpired():
-                    reach("task.expiry_committed")
-                    self._settle(task_id)
-                case e.TaskSucceeded() | e.TaskFailed() | e.TaskCancelled() | e.TaskDead():
-                    reach("task.end_committed")
-                    # After the waiters, whose turn is first: nobody waits for files to be removed.
-                    asyncio.get_running_loop().call_soon(self._settle, task_id)
-                    self._orders.forget(task_id)
+            if recorded.kind == "task":
+                self._follow_task(recorded)
+            elif isinstance(recorded.event, e.InstanceResumed):
+                self._life.forget(recorded.subject_id)  # it could give no sign while it was paused
+
+    def _follow_task(self, recorded: Recorded) -> None:
+        task_id, event = recorded.subject_id, recorded.event
+        match event:
+            case e.TaskSubmitted():
+                reach("task.submit_committed")
+                self._orders.remember(task_id, recorded.payloads)
+            case e.AttemptStarted():
+                reach("task.attempt_committed")
+                if event.instance_id in self._attached:
+                    self._spawn(self._send(task_id, event.attempt, event.instance_id))
+            case e.CancelRequested():
+                reach("task.cancel_committed")
+                row = self._views.tasks.open.get(task_id)
+                if row is not None and row.state.instance_id in self._attached:
+                    self._spawn(self._cancel(task_id, row.state.attempt, row.state.instance_id))
+            case e.AttemptExpired():
+                reach("task.expiry_committed")
+                self._settle(task_id)
+            case e.TaskSucceeded() | e.TaskFailed() | e.TaskCancelled() | e.TaskDead():
+                reach("task.end_committed")
+                # After the waiters, whose turn is first: nobody waits for files to be removed.
+                asyncio.get_running_loop().call_soon(self._settle, task_id)
+                self._orders.forget(task_id)
 
     async def ingest(self, instance_id: str) -> None:
         """Record everything an instance that has ended left behind, before its attempts are given up."""

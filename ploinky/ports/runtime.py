@@ -113,7 +113,16 @@ class Runtime(Protocol):
         """
 
     def start(self, name: str) -> None:
-        """Start what was created. Idempotent while running. `RuntimeRefused` once it has exited: never start twice."""
+        """Start what was created. Idempotent while it lives. `RuntimeRefused` once it has exited: never start twice."""
+
+    def pause(self, name: str) -> None:
+        """Let every process of an instance stand still, memory kept, until `resume`, `stop` or `remove`.
+
+        Idempotent. `RuntimeRefused` when it does not exist, was never started or has exited.
+        """
+
+    def resume(self, name: str) -> None:
+        """Let a paused instance go on. Idempotent while running. `RuntimeRefused` as for `pause`."""
 
     def stop(self, name: str, grace_seconds: float) -> Observation | None:
         """Ask to end, kill after the grace, wait, and return the last look. Idempotent; None when it does not exist."""

@@ -2,33 +2,13 @@
 
 import secrets
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from ploinky.adapters.docker_runtime import DockerRuntime
-from ploinky.adapters.memory.runtime import MemoryRuntime
-from ploinky.adapters.process_runtime import ProcessRuntime
 from ploinky.domain.errors import RuntimeRefused
 from ploinky.ports.runtime import ObservedState, Runtime
+from tests.contracts.conftest import make_runtime
 from tests.contracts.runtime_harness import Bench, Exits, IgnoresTerm, Sleeps, eventually
-
-
-def make_runtime(kind: str, folder: Path) -> Runtime:
-    if kind == "memory":
-        return MemoryRuntime()
-    return DockerRuntime() if kind == "docker" else ProcessRuntime(folder / "state")
-
-
-@pytest.fixture(params=["memory", "process", pytest.param("docker", marks=pytest.mark.docker)])
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    runtime = make_runtime(request.param, tmp_path)
-    image = runtime.resolve_image("", lambda _line: None)
-    bench = Bench(runtime, tmp_path, secrets.token_hex(6), image.reference)
-    yield bench
-    bench.remove_all()
-    runtime.close()
 
 
 def test_is_usable_and_says_what_it_is(bench: Bench) -> None:

@@ -21,6 +21,7 @@ from ploinky.ports.runtime import (
 FORCED_EXIT_CODE = 137
 MAX_LOG_BYTES = 1024 * 1024
 MAX_WAITING_HINTS = 10_000
+_ALIVE = frozenset({ObservedState.RUNNING, ObservedState.PAUSED})
 
 BeforeCall = Callable[[str, str], None]
 """Gets the method's name and the instance's, and may raise what the engine shall seem to do."""
@@ -85,11 +86,19 @@ class MemoryRuntime:
                 raise RuntimeRefused(f"{name} does not exist, so it cannot be started")
             if entry.observation.state is ObservedState.EXITED:
                 raise RuntimeRefused(f"{name} has ended and is never started again")
-            if entry.observation.state is ObservedState.RUNNING:
+            if entry.observation.state in _ALIVE:
                 return
             self.started.append(name)
             entry.observation = msgspec.structs.replace(entry.observation, state=ObservedState.RUNNING)
         self._hint(entry)
+
+    def pause(self, name: str) -> None:
+        self.before_call("pause", name)
+        self._switch(name, "paused", ObservedState.PAUSED)
+
+    def resume(self, name: str) -> None:
+        self.before_call("resume", name)
+        self._switch(name, "resumed", ObservedState.RUNNING)
 
     def stop(self, name: str, grace_seconds: float) -> Observation | None:
         self.before_call("stop", name)
@@ -145,7 +154,7 @@ class MemoryRuntime:
         """Let a running instance end, as if by itself; nothing happens to any other."""
         with self._lock:
             entry = self._entries.get(name)
-            if entry is None or entry.observation.state is not ObservedState.RUNNING:
+            if entry is None or entry.observation.state not in _ALIVE:
                 return
             entry.observation = msgspec.structs.replace(
                 entry.observation, state=ObservedState.EXITED, exit_code=code, is_out_of_memory=is_out_of_memory
@@ -157,6 +166,16 @@ class MemoryRuntime:
         with self._lock:
             entry = self._entries[name]
             entry.output = (entry.output + output)[-MAX_LOG_BYTES:]
+
+    def _switch(self, name: str, done: str, state: ObservedState) -> None:
+        with self._lock:
+            entry = self._entries.get(name)
+            if entry is None:
+                raise RuntimeRefused(f"{name} does not exist, so it cannot be {done}")
+            if entry.observation.state not in _ALIVE:
+                raise RuntimeRefused(f"{name} does not run, so it cannot be {done}")
+            entry.observation = msgspec.structs.replace(entry.observation, state=state)
+        self._hint(entry)
 
     def _hint(self, entry: _Entry) -> None:
         with self._lock:

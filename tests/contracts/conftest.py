@@ -1,0 +1,30 @@
+"""Every runtime there is, for the suites that hold them to one contract."""
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ploinky.adapters.docker_runtime import DockerRuntime
+from ploinky.adapters.memory.runtime import MemoryRuntime
+from ploinky.adapters.process_runtime import ProcessRuntime
+from ploinky.ports.runtime import Runtime
+from tests.contracts.runtime_harness import Bench
+
+
+def make_runtime(kind: str, folder: Path) -> Runtime:
+    if kind == "memory":
+        return MemoryRuntime()
+    return DockerRuntime() if kind == "docker" else ProcessRuntime(folder / "state")
+
+
+@pytest.fixture(params=["memory", "process", pytest.param("docker", marks=pytest.mark.docker)])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    """Give each runtime in turn, with folders and names of the test's own."""
+    runtime = make_runtime(request.param, tmp_path)
+    image = runtime.resolve_image("", lambda _line: None)
+    bench = Bench(runtime, tmp_path, secrets.token_hex(6), image.reference)
+    yield bench
+    bench.remove_all()
+    runtime.close()
