@@ -76,6 +76,16 @@ class RecordImage(DeploymentCommand, frozen=True, kw_only=True):
     runtime: str
     image: str
     digest: str
+    repository_digest: str = ""
+
+
+class RecordDependencies(DeploymentCommand, frozen=True, kw_only=True):
+    """What the agent needs is installed."""
+
+    generation: int
+    digest: str
+    is_cached: bool
+    seconds: float
 
 
 class FailRollout(DeploymentCommand, frozen=True, kw_only=True):
@@ -134,6 +144,7 @@ class CreateInstance(InstanceCommand, frozen=True, kw_only=True):
     name: str
     image: str
     release: Release
+    dependencies: str = ""
 
 
 class RecordStarted(InstanceCommand, frozen=True, kw_only=True):

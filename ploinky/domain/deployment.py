@@ -12,7 +12,7 @@ from ploinky.domain.errors import DeploymentNotFound, RouteTaken, TransitionInva
 from ploinky.domain.indexes import Indexes
 from ploinky.domain.payload import Payload
 from ploinky.domain.routing import Route
-from ploinky.domain.specs import DeploymentSpec, Evidence, Release
+from ploinky.domain.specs import DeploymentSpec, Evidence, PinnedImage, Release
 
 QUIET_RUN = timedelta(seconds=60)
 """A generation that served this long has not failed in a row with the one before."""
@@ -35,6 +35,7 @@ class Step(StrEnum):
 
     SOURCE = "source"
     IMAGE = "image"
+    INSTALL = "install"
     START = "start"
 
 
@@ -47,6 +48,8 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     release: Release | None = None
     runtime: str = ""
     image: str = ""
+    dependencies: str = ""
+    """The digest that names the folder of what was installed."""
 
 
 class RolloutEnd(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +97,7 @@ def decide(command: c.Command, state: Deployment, indexes: Indexes) -> Decision:
             raise DeploymentNotFound(deployment=command.subject_id)
         case c.UpdateDeployment() | c.RestartDeployment() | c.StopDeployment() | c.StartDeployment() | c.Undeploy():
             return _wish(command, state)
-        case c.RecordSource() | c.RecordImage() | c.FailRollout() | c.Switch():
+        case c.RecordSource() | c.RecordImage() | c.RecordDependencies() | c.FailRollout() | c.Switch():
             return _advance(command, state, indexes)
         case c.ScheduleRestart():
             return _schedule_restart(command, state, indexes)
@@ -160,9 +163,12 @@ def _advance(command: c.Command, state: Deployment, indexes: Indexes) -> Decisio
                 e.SourceFetched(generation=generation, release=command.release, is_from_cache=command.is_from_cache)
             ]
         case c.RecordImage() if rollout.step is Step.IMAGE:
-            return [
-                e.ImageReady(generation=generation, runtime=command.runtime, image=command.image, digest=command.digest)
-            ]
+            return [_image_ready(command)]
+        case c.RecordDependencies() if rollout.step is Step.INSTALL:
+            ready = e.DependenciesReady(
+                generation=generation, digest=command.digest, is_cached=command.is_cached, seconds=command.seconds
+            )
+            return [ready]
         case c.FailRollout():
             return _fail(command, rollout)
         case c.Switch() if rollout.step is Step.START and rollout.release is not None:
@@ -176,6 +182,16 @@ def _advance(command: c.Command, state: Deployment, indexes: Indexes) -> Decisio
             return [switched, e.RolloutSucceeded(generation=generation)]
         case _:
             raise TransitionInvalid(f"The rollout is at another step: {rollout.step}", generation=generation)
+
+
+def _image_ready(command: c.RecordImage) -> e.Event:
+    return e.ImageReady(
+        generation=command.generation,
+        runtime=command.runtime,
+        image=command.image,
+        digest=command.digest,
+        repository_digest=command.repository_digest,
+    )
 
 
 def _fail(command: c.FailRollout, rollout: Rollout) -> Decision:
@@ -280,8 +296,9 @@ def _evolve_rollout(state: Deployment, event: e.Event) -> Deployment:
         case e.SourceFetched() if state.rollout:
             return replace(state, rollout=replace(state.rollout, step=Step.IMAGE, release=event.release))
         case e.ImageReady() if state.rollout:
-            rollout = replace(state.rollout, step=Step.START, runtime=event.runtime, image=event.image)
-            return replace(state, rollout=rollout)
+            return replace(state, rollout=_with_image(state.rollout, event))
+        case e.DependenciesReady() if state.rollout:
+            return replace(state, rollout=replace(state.rollout, step=Step.START, dependencies=event.digest))
         case e.DeploymentSwitched():
             return replace(
                 state,
@@ -307,6 +324,17 @@ def _evolve_rollout(state: Deployment, event: e.Event) -> Deployment:
             return replace(state, rollout=None, last_end=end)
         case _:
             return state
+
+
+def _with_image(rollout: Rollout, event: e.ImageReady) -> Rollout:
+    """Go on with the image; from here on the release says which one it is, wherever it is started again."""
+    replace = msgspec.structs.replace
+    release = rollout.release
+    if release is not None:
+        pin = PinnedImage(runtime=event.runtime, digest=event.digest, repository_digest=event.repository_digest)
+        release = replace(release, pin=pin)
+    step = Step.INSTALL if release is not None and release.dependencies else Step.START
+    return replace(rollout, step=step, release=release, runtime=event.runtime, image=event.image)
 
 
 DEPLOYMENT = Decider("deployment", Deployment(), decide, evolve)

@@ -6,20 +6,39 @@ Types are hand-written names; a trailing `?` would mark one that an older reader
 """
 
 from datetime import datetime
-from typing import ClassVar
 
-import msgspec
-
+from ploinky.domain.event import Event
 from ploinky.domain.payload import PayloadReference
 from ploinky.domain.specs import DeploymentSpec, Evidence, Release
+from ploinky.domain.task_events import (
+    AttemptExpired,
+    AttemptStarted,
+    CancelRequested,
+    ResultLate,
+    ResultQuarantined,
+    TaskCancelled,
+    TaskClaimed,
+    TaskDead,
+    TaskFailed,
+    TaskSubmitted,
+    TaskSucceeded,
+)
 
-
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Something that happened."""
-
-    TYPE: ClassVar[str]
-    SCHEMA: ClassVar[int] = 1
-
+__all__ = [
+    "AttemptExpired",
+    "AttemptStarted",
+    "CancelRequested",
+    "Event",
+    "ResultLate",
+    "ResultQuarantined",
+    "TaskCancelled",
+    "TaskClaimed",
+    "TaskDead",
+    "TaskFailed",
+    "TaskSubmitted",
+    "TaskSucceeded",
+]
+"""What is kept elsewhere and found here too."""
 
 # --- deployment/<id>: what should run where -------------------------------------------------------------------------
 
@@ -70,6 +89,21 @@ class ImageReady(Event, frozen=True, kw_only=True):
     runtime: str
     image: str = ""
     digest: str = ""
+    """The engine's content id."""
+    repository_digest: str = ""
+    """By which a registry gives the same image again; empty for one that was built or loaded."""
+
+
+class DependenciesReady(Event, frozen=True, kw_only=True):
+    """What the agent needs is installed. Left out for a release that needs nothing."""
+
+    TYPE = "deployment.dependencies_ready"
+    generation: int
+    digest: str
+    """Names the folder: a digest of the image and of what says what is to be installed."""
+    is_cached: bool = False
+    """True when an earlier rollout had installed the same."""
+    seconds: float = 0.0
 
 
 class DeploymentSwitched(Event, frozen=True, kw_only=True):
@@ -96,7 +130,7 @@ class RolloutFailed(Event, frozen=True, kw_only=True):
     TYPE = "deployment.rollout_failed"
     generation: int
     step: str
-    """`source`, `image`, `start` or `readiness`."""
+    """`source`, `image`, `install`, `start` or `readiness`."""
     code: str
     message: str
     hint: str = ""
@@ -151,6 +185,8 @@ class InstanceCreated(Event, frozen=True, kw_only=True):
     """What the engine knows it by."""
     image: str = ""
     release: Release
+    dependencies: str = ""
+    """The digest that names the folder of what is installed for it."""
 
 
 class InstanceStarted(Event, frozen=True, kw_only=True):
@@ -237,110 +273,6 @@ class OrphanFound(Event, frozen=True, kw_only=True):
     TYPE = "instance.orphan_found"
     runtime: str
     name: str
-
-
-# --- task/<id>: one request to execute a command --------------------------------------------------------------------
-
-
-class TaskSubmitted(Event, frozen=True, kw_only=True):
-    """A task was accepted."""
-
-    TYPE = "task.submitted"
-    deployment_id: str
-    command: str
-    params: PayloadReference
-    metadata: PayloadReference
-    time_limit_seconds: float
-    lost_retries: int
-    failed_retries: int
-    backoff_seconds: float
-    idempotency: str | None = None
-    """Digest of caller, deployment and Idempotency-Key."""
-    request_digest: str | None = None
-    """Digest of what was asked, to tell a repeat from a misuse of the key."""
-
-
-class AttemptStarted(Event, frozen=True, kw_only=True):
-    """An attempt was given to an instance. Intent: send it."""
-
-    TYPE = "task.attempt_started"
-    attempt: int
-    instance_id: str
-    transport: str
-    deadline_at: datetime
-
-
-class TaskClaimed(Event, frozen=True, kw_only=True):
-    """The agent works on the attempt, and has for a second."""
-
-    TYPE = "task.claimed"
-    attempt: int
-
-
-class AttemptExpired(Event, frozen=True, kw_only=True):
-    """The attempt is proven dead, or its handler failed and is to be repeated; the next one may start at `retry_at`."""
-
-    TYPE = "task.attempt_expired"
-    attempt: int
-    reason: str
-    code: str
-    message: str
-    retry_at: datetime
-
-
-class CancelRequested(Event, frozen=True, kw_only=True):
-    """Somebody wants the running task to stop. Intent: tell the agent."""
-
-    TYPE = "task.cancel_requested"
-
-
-class TaskSucceeded(Event, frozen=True, kw_only=True):
-    """The first and only end: with a result."""
-
-    TYPE = "task.succeeded"
-    attempt: int
-    result: PayloadReference
-    claimed_at: datetime | None = None
-
-
-class TaskFailed(Event, frozen=True, kw_only=True):
-    """The first and only end: the handler's error, a time limit, no such command."""
-
-    TYPE = "task.failed"
-    attempt: int
-    code: str
-    message: str
-    error_details: PayloadReference | None = None
-    claimed_at: datetime | None = None
-
-
-class TaskCancelled(Event, frozen=True, kw_only=True):
-    """The first and only end: on request."""
-
-    TYPE = "task.cancelled"
-
-
-class TaskDead(Event, frozen=True, kw_only=True):
-    """The first and only end: lost, and no repetition left."""
-
-    TYPE = "task.dead"
-    code: str
-    message: str
-
-
-class ResultLate(Event, frozen=True, kw_only=True):
-    """An attempt that had ended already answered after all. Changes nothing; recorded once per attempt."""
-
-    TYPE = "task.result_late"
-    attempt: int
-
-
-class ResultQuarantined(Event, frozen=True, kw_only=True):
-    """The agent put something in place of a result that cannot be one. Recorded once per attempt."""
-
-    TYPE = "task.result_quarantined"
-    attempt: int
-    reason: str
 
 
 # --- repository/<name>, access/<key id>, settings/main --------------------------------------------------------------

@@ -39,6 +39,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     image: str = ""
     release: Release | None = None
+    dependencies: str = ""
     engine_id: str = ""
     queue_identity: str = ""
     is_ready: bool = False
@@ -101,6 +102,7 @@ def _create(command: c.CreateInstance, state: Instance, indexes: Indexes) -> Dec
             name=command.name,
             image=command.image,
             release=command.release,
+            dependencies=command.dependencies,
         )
     ]
 
@@ -171,6 +173,7 @@ def evolve(state: Instance, event: e.Event) -> Instance:
                 name=event.name,
                 image=event.image,
                 release=event.release,
+                dependencies=event.dependencies,
             )
         case e.OrphanFound():
             return Instance(status=Status.RUNNING, runtime=event.runtime, name=event.name)

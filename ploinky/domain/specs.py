@@ -46,12 +46,27 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Before the first repetition; doubles each time, up to five minutes."""
 
 
+class PinnedImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an image's reference stood for when a release was first started: every later start uses exactly this."""
+
+    runtime: str
+    """Whose image it is; another engine has others."""
+    digest: str = ""
+    """The engine's content id; where there are no images, what the code runs on."""
+    repository_digest: str = ""
+    """`name@sha256:...`, by which a registry gives the same image again; empty for one that no registry has."""
+
+
 class Release(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One version of a deployment: the spec joined with the manifest of one commit."""
 
     commit: str
     image: str = ""
     """The reference asked for; empty = the runtime's own agent base image."""
+    pin: PinnedImage | None = None
+    """Known once the image was ready."""
+    dependencies: str = ""
+    """A digest of what says what is to be installed; empty = nothing is."""
     access: str = "authenticated"
     concurrency: int = 4
     time_limit_seconds: float = 300.0

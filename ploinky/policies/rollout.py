@@ -101,6 +101,7 @@ def _create(deployment_id: str, key: str, rollout: Rollout) -> c.Command:
         name=f"ploinky-{key.replace('.', '-')}",
         image=rollout.image,
         release=rollout.release,
+        dependencies=rollout.dependencies,
     )
 
 

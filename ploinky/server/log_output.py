@@ -108,6 +108,9 @@ EVENT_LINES: Mapping[type[Event], EventLine] = {
     e.ImageReady: EventLine(
         _DEBUG, "deployment {r.subject_id} generation {e.generation} runs in {e.runtime} {e.image}"
     ),
+    e.DependenciesReady: EventLine(
+        _DEBUG, "deployment {r.subject_id} generation {e.generation} has what it needs in {e.digest}"
+    ),
     e.DeploymentSwitched: EventLine(
         _INFO, "deployment {r.subject_id} is served by generation {e.generation} in {e.runtime}"
     ),

@@ -20,7 +20,7 @@ from ploinky.views.views import Views
 BEGINNING = datetime(2030, 1, 1, tzinfo=UTC)
 
 _SPEC = DeploymentSpec(agent="echo", repository="file:///agents", branch="main", concurrency=2)
-_RELEASE = Release(commit="c1", image="echo:1", concurrency=2)
+_RELEASE = Release(commit="c1", image="echo:1", concurrency=2, dependencies="needs")
 _PAYLOAD = PayloadReference(2, "digest")
 _END = Evidence(exit_code=1, is_out_of_memory=False, log_tail="last line")
 
@@ -38,6 +38,7 @@ def _deployments() -> Iterator[tuple[str, e.Event]]:
         yield stream, e.RolloutRequested(generation=1, reason="deploy")
     yield "deployment/d1", e.SourceFetched(generation=1, release=_RELEASE)
     yield "deployment/d1", e.ImageReady(generation=1, runtime="memory", image="echo:1", digest="i1")
+    yield "deployment/d1", e.DependenciesReady(generation=1, digest="f1", seconds=1.0)
     yield "instance/d1.1.0", _created(1)
     yield "instance/d1.1.0", e.InstanceStarted(engine_id="e1", queue_identity="q1")
     yield "instance/d1.1.0", e.InstanceReady()

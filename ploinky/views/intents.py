@@ -19,6 +19,7 @@ class IntentKind(StrEnum):
 
     FETCH_SOURCE = "fetch_source"
     READY_IMAGE = "ready_image"
+    INSTALL_DEPENDENCIES = "install_dependencies"
     START_INSTANCE = "start_instance"
     STOP_INSTANCE = "stop_instance"
     REMOVE_INSTANCE = "remove_instance"
@@ -35,16 +36,21 @@ class Intent(NamedTuple):
     """The position of the event that opened it; identifies the operation on labels and in logs."""
 
 
+_ROLLOUT_KINDS = {
+    Step.SOURCE: IntentKind.FETCH_SOURCE,
+    Step.IMAGE: IntentKind.READY_IMAGE,
+    Step.INSTALL: IntentKind.INSTALL_DEPENDENCIES,
+}
+
+
 def deployment_intent(state: Deployment) -> tuple[IntentKind, int] | None:
     """Return what a deployment waits for, with the generation it is for."""
     if state.is_gone:
         return None
     if state.is_discarding:
         return IntentKind.DISCARD_DEPLOYMENT, 0
-    if state.rollout is None or state.rollout.step is Step.START:
-        return None
-    kind = IntentKind.FETCH_SOURCE if state.rollout.step is Step.SOURCE else IntentKind.READY_IMAGE
-    return kind, state.rollout.generation
+    kind = _ROLLOUT_KINDS.get(state.rollout.step) if state.rollout else None
+    return (kind, state.rollout.generation) if state.rollout and kind else None
 
 
 def instance_intent(state: Instance) -> tuple[IntentKind, int] | None:

@@ -13,6 +13,7 @@ SECOND = timedelta(seconds=1)
 SPEC = DeploymentSpec(agent="hello", repository="https://git.example.com/agents.git")
 RELEASE = Release(commit="c1", concurrency=2)
 NEWER = Release(commit="c2", concurrency=2)
+NEEDY = Release(commit="c1", concurrency=2, dependencies="needs")
 
 ID = "d1"
 DEPLOYMENT = f"deployment/{ID}"

@@ -9,11 +9,12 @@ from ploinky.domain.decider import Attached
 from ploinky.domain.deployment import SHUTDOWN_CODE, Deployment, Desired, Rollout, Step, evolve
 from ploinky.domain.errors import RouteTaken, TransitionInvalid
 from ploinky.domain.routing import Route
-from ploinky.domain.specs import DeploymentSpec, Evidence
+from ploinky.domain.specs import DeploymentSpec, Evidence, PinnedImage
 from tests.domain.samples import (
     DEPLOYMENT,
     FIRST,
     ID,
+    NEEDY,
     NEWER,
     RELEASE,
     SPEC,
@@ -121,12 +122,13 @@ def test_rolls_out_step_by_step() -> None:
     assert world.state(DEPLOYMENT).rollout.step is Step.IMAGE
     world.execute(c.RecordImage(subject_id=ID, generation=1, runtime="docker", image="i:1", digest="sha256:1"))
     assert world.state(DEPLOYMENT).rollout.step is Step.START
+    release = msgspec.structs.replace(RELEASE, pin=PinnedImage(runtime="docker", digest="sha256:1"))
     assert world.execute(c.Switch(subject_id=ID, generation=1)) == [
-        e.DeploymentSwitched(generation=1, release=RELEASE, runtime="docker", image="i:1", switched_at=START),
+        e.DeploymentSwitched(generation=1, release=release, runtime="docker", image="i:1", switched_at=START),
         e.RolloutSucceeded(generation=1),
     ]
     state: Deployment = world.state(DEPLOYMENT)
-    assert (state.active_generation, state.active_release, state.active_runtime) == (1, RELEASE, "docker")
+    assert (state.active_generation, state.active_release, state.active_runtime) == (1, release, "docker")
     assert (state.active_image, state.switched_at, state.rollout) == ("i:1", START, None)
     assert state.last_end is not None
     assert state.last_end.is_success
@@ -207,6 +209,34 @@ def test_generations_only_move_forward() -> None:
         world.execute(wish)
     numbers = [event.generation for _, event in world.history if isinstance(event, e.RolloutRequested)]
     assert numbers == [1, 2, 3, 4, 5, 6]
+
+
+def test_installs_what_a_release_needs_before_its_start() -> None:
+    """A release with dependencies is started only once they are there, and its instances learn where."""
+    world = given(requested()).world
+    world.execute(c.RecordSource(subject_id=ID, generation=1, release=NEEDY, is_from_cache=False))
+    world.execute(c.RecordImage(subject_id=ID, generation=1, runtime="docker", image="i:1", digest="sha256:1"))
+    assert world.state(DEPLOYMENT).rollout.step is Step.INSTALL
+    ready = c.RecordDependencies(subject_id=ID, generation=1, digest="f1", is_cached=True, seconds=0.5)
+    assert world.execute(ready) == [e.DependenciesReady(generation=1, digest="f1", is_cached=True, seconds=0.5)]
+    rollout = world.state(DEPLOYMENT).rollout
+    assert (rollout.step, rollout.dependencies) == (Step.START, "f1")
+
+
+def test_a_restart_uses_the_image_that_served() -> None:
+    """What a reference stood for when the release was first started goes with it into every later rollout."""
+    world = given(requested()).world
+    for outcome in (
+        c.RecordSource(subject_id=ID, generation=1, release=RELEASE, is_from_cache=False),
+        c.RecordImage(
+            subject_id=ID, generation=1, runtime="docker", image="i", digest="sha256:1", repository_digest="i@sha256:2"
+        ),
+        c.Switch(subject_id=ID, generation=1),
+        c.RestartDeployment(subject_id=ID),
+    ):
+        world.execute(outcome)
+    pin = PinnedImage(runtime="docker", digest="sha256:1", repository_digest="i@sha256:2")
+    assert world.state(DEPLOYMENT).rollout.release.pin == pin
 
 
 @pytest.mark.parametrize(("command", "reason"), [("restart", "restart"), ("start", "start")])

@@ -12,6 +12,7 @@ from tests.domain.samples import (
     DEPLOYMENT,
     FIRST,
     ID,
+    NEEDY,
     NEWER,
     SPEC,
     failed,
@@ -35,6 +36,7 @@ STATES: dict[str, Past] = {
     "absent": [],
     "fetch": requested(),
     "prep": [*requested(), prepared()[0]],
+    "needs": [*requested(), *prepared(release=NEEDY)],
     "start": [*requested(), *prepared()],
     "serve": serving(),
     "broken": [*requested(), failed()],
@@ -61,6 +63,7 @@ LEGEND: dict[str, Expectation] = {
     "f+rem": (e.RolloutFailed, e.RemovalRequested),
     "src": (e.SourceFetched,),
     "img": (e.ImageReady,),
+    "deps": (e.DependenciesReady,),
     "fail": (e.RolloutFailed,),
     "sw": (e.DeploymentSwitched, e.RolloutSucceeded),
     "sched": (e.RestartScheduled,),
@@ -69,21 +72,22 @@ LEGEND: dict[str, Expectation] = {
 }
 
 TABLE = """
-          absent fetch  prep   start  serve broken update later due  stopped removing emptied discard gone
-Deploy    new    no     no     no     no    no     no     no    no   no      no       no      no      no
-Update    404    f+upd  f+upd  f+upd  upd   upd    f+upd  upd   upd  upd     no       no      no      404
-Restart   404    no     no     no     roll  roll   no     roll  roll roll    no       no      no      404
-Stop      404    f+stop f+stop f+stop stop  stop   f+stop stop  stop .       no       no      no      404
-Start     404    .      .      .      .     .      .      .     .    roll    no       no      no      404
-Undeploy  404    f+rem  f+rem  f+rem  rem   rem    f+rem  rem   rem  rem     .        .       .       404
-Source    404    src    no     no     no    no     src    no    no   no      no       no      no      404
-Image     404    no     img    no     no    no     no     no    no   no      no       no      no      404
-Fail      404    fail   fail   fail   no    no     fail   no    no   no      no       no      no      404
-Switch    404    no     no     sw     no    no     no     no    no   no      no       no      no      404
-Schedule  404    .      .      .      sched .      .      .     .    .       .        .       .       404
-Now       404    .      .      .      .     .      .      .     roll .       .        .       .       404
-Discard   404    .      .      .      .     .      .      .     .    .       .        disc    .       404
-Discarded 404    no     no     no     no    no     no     no    no   no      no       no      gone    404
+          absent fetch  prep   needs  start  serve broken update later due  stopped removing emptied discard gone
+Deploy    new    no     no     no     no     no    no     no     no    no   no      no       no      no      no
+Update    404    f+upd  f+upd  f+upd  f+upd  upd   upd    f+upd  upd   upd  upd     no       no      no      404
+Restart   404    no     no     no     no     roll  roll   no     roll  roll roll    no       no      no      404
+Stop      404    f+stop f+stop f+stop f+stop stop  stop   f+stop stop  stop .       no       no      no      404
+Start     404    .      .      .      .      .     .      .      .     .    roll    no       no      no      404
+Undeploy  404    f+rem  f+rem  f+rem  f+rem  rem   rem    f+rem  rem   rem  rem     .        .       .       404
+Source    404    src    no     no     no     no    no     src    no    no   no      no       no      no      404
+Image     404    no     img    no     no     no    no     no     no    no   no      no       no      no      404
+Install   404    no     no     deps   no     no    no     no     no    no   no      no       no      no      404
+Fail      404    fail   fail   fail   fail   no    no     fail   no    no   no      no       no      no      404
+Switch    404    no     no     no     sw     no    no     no     no    no   no      no       no      no      404
+Schedule  404    .      .      .      .      sched .      .      .     .    .       .        .       .       404
+Now       404    .      .      .      .      .     .      .      .     roll .       .        .       .       404
+Discard   404    .      .      .      .      .     .      .      .     .    .       .        disc    .       404
+Discarded 404    no     no     no     no     no    no     no     no    no   no      no       no      gone    404
 """
 
 
@@ -97,6 +101,9 @@ def command(word: str, state: Deployment) -> c.Command:
         "Start": c.StartDeployment(subject_id=ID),
         "Undeploy": c.Undeploy(subject_id=ID),
         "Source": c.RecordSource(subject_id=ID, generation=generation, release=NEWER, is_from_cache=False),
+        "Install": c.RecordDependencies(
+            subject_id=ID, generation=generation, digest="f1", is_cached=False, seconds=1.0
+        ),
         "Image": c.RecordImage(subject_id=ID, generation=generation, runtime="docker", image="i", digest="d"),
         "Fail": c.FailRollout(subject_id=ID, generation=generation, step="image", code="X", message="m"),
         "Switch": c.Switch(subject_id=ID, generation=generation),
@@ -121,8 +128,8 @@ def test_the_table_has_every_command_of_a_deployment() -> None:
     assert {type(command(word, Deployment())) for word in rows} == set(c.DeploymentCommand.__subclasses__())
 
 
-@pytest.mark.parametrize("word", ["Source", "Image", "Fail", "Switch"])
-@pytest.mark.parametrize("state", ["fetch", "prep", "start", "update"])
+@pytest.mark.parametrize("word", ["Source", "Image", "Install", "Fail", "Switch"])
+@pytest.mark.parametrize("state", ["fetch", "prep", "needs", "start", "update"])
 def test_refuses_the_outcome_of_another_generation(word: str, state: str) -> None:
     """What a superseded rollout reports changes nothing of the one under way."""
     specification = given(STATES[state])

@@ -21,7 +21,7 @@ from ploinky.domain.ids import split_stream
 from tests.domain.samples import DEPLOYMENT, FIRST, TASK, serving_instance, submitted
 from tests.domain.specification import START, World
 
-EVENTS: list[type[Event]] = [kind for kind in Event.__subclasses__() if kind.__module__ == events.__name__]
+EVENTS: list[type[Event]] = [kind for kind in Event.__subclasses__() if kind.__module__.startswith("ploinky.domain.")]
 COMMANDS: list[type[Command]] = [leaf for kind in Command.__subclasses__() for leaf in kind.__subclasses__()]
 MOMENTS = st.datetimes(timezones=st.just(UTC))
 PLAIN: dict[Any, st.SearchStrategy[Any]] = {

@@ -42,7 +42,8 @@ _DEPLOYMENT: tuple[e.Event, ...] = (
     e.DeploymentUpdated(spec=SPEC, environment=PAYLOAD),
     e.RolloutRequested(generation=2, reason="recovery", release=RELEASE),
     e.SourceFetched(generation=2, release=RELEASE, is_from_cache=True),
-    e.ImageReady(generation=2, runtime="docker", image="echo:1", digest="sha256:1"),
+    e.ImageReady(generation=2, runtime="docker", image="echo:1", digest="sha256:1", repository_digest="echo@sha256:2"),
+    e.DependenciesReady(generation=2, digest="d1", is_cached=True, seconds=1.5),
     e.DeploymentSwitched(generation=2, release=RELEASE, runtime="docker", image="echo:1", switched_at=AT),
     e.RolloutSucceeded(generation=2),
     e.RolloutFailed(generation=2, step="start", code="CODE", message="why", hint="do", evidence=EVIDENCE),
@@ -54,7 +55,14 @@ _DEPLOYMENT: tuple[e.Event, ...] = (
 )
 _INSTANCE: tuple[e.Event, ...] = (
     e.InstanceCreated(
-        deployment_id="d1", generation=2, number=0, runtime="docker", name="n", image="echo:1", release=RELEASE
+        deployment_id="d1",
+        generation=2,
+        number=0,
+        runtime="docker",
+        name="n",
+        image="echo:1",
+        release=RELEASE,
+        dependencies="d1",
     ),
     e.InstanceStarted(engine_id="engine-1", queue_identity="1:2:3"),
     e.InstanceStartFailed(code="CODE", message="why", hint="do"),

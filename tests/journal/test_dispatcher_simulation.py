@@ -2,6 +2,7 @@
 
 from random import Random
 
+import msgspec
 import pytest
 
 from ploinky.adapters.memory.journal import AppendFault, MemoryJournalStore
@@ -93,8 +94,15 @@ class Simulation:
             return c.StartDeployment(subject_id=deployment_id)
         generation = state.rollout.generation
         source, image, create, started, ready, switch = sample.roll_out(deployment_id, generation)
-        if state.rollout.step is not Step.START:
-            return source if state.rollout.step is Step.SOURCE else image
+        if state.rollout.step is Step.SOURCE:
+            release = msgspec.structs.replace(sample.release(), dependencies=self.random.choice(("", "needs")))
+            return msgspec.structs.replace(source, release=release)
+        if state.rollout.step is Step.IMAGE:
+            return image
+        if state.rollout.step is Step.INSTALL:
+            return c.RecordDependencies(
+                subject_id=deployment_id, generation=generation, digest="f1", is_cached=True, seconds=0.0
+            )
         instance = self.steps.views.instances.get(instance_id(deployment_id, generation, 0))
         if instance is None:
             return create

@@ -11,7 +11,7 @@ from ploinky.domain.specs import Evidence
 from ploinky.policies.reaction import look
 from ploinky.policies.rollout import STOP_GRACE_SECONDS
 from ploinky.views.due_times import DRAIN_LIMIT, START_LIMIT
-from tests.views.histories import RELEASE, History
+from tests.views.histories import PINNED, RELEASE, History
 
 EVIDENCE = Evidence(exit_code=3, log_tail="Traceback")
 
@@ -61,7 +61,7 @@ def test_creates_the_instance_of_the_generation() -> None:
             runtime="memory",
             name="ploinky-d1-1-0",
             image="echo:1",
-            release=RELEASE,
+            release=PINNED,
         )
     ]
 

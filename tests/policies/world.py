@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from random import Random
 
+import msgspec
+
 from ploinky.adapters.memory.clock import ManualClock
 from ploinky.adapters.memory.journal import AppendFault, JournalContents
 from ploinky.domain import commands as c
@@ -88,14 +90,10 @@ class World(Stepping):
     def _outcome(self, intent: Intent) -> c.Command:
         key, generation = intent.subject_id, intent.generation
         match intent.kind:
-            case IntentKind.FETCH_SOURCE | IntentKind.READY_IMAGE if not self._is_lucky():
-                return c.FailRollout(subject_id=key, generation=generation, step="source", code="X", message="no")
-            case IntentKind.FETCH_SOURCE:
-                return c.RecordSource(
-                    subject_id=key, generation=generation, release=sample.release(), is_from_cache=False
-                )
-            case IntentKind.READY_IMAGE:
-                return c.RecordImage(subject_id=key, generation=generation, runtime="memory", image="", digest="")
+            case IntentKind.FETCH_SOURCE | IntentKind.READY_IMAGE | IntentKind.INSTALL_DEPENDENCIES:
+                if not self._is_lucky():
+                    return c.FailRollout(subject_id=key, generation=generation, step="source", code="X", message="no")
+                return self._preparation(intent)
             case IntentKind.START_INSTANCE if not self._is_lucky():
                 return c.RecordStartFailed(subject_id=key, code="X", message="no")
             case IntentKind.START_INSTANCE:
@@ -106,6 +104,15 @@ class World(Stepping):
                 return c.RecordRemoved(subject_id=key)
             case IntentKind.DISCARD_DEPLOYMENT:
                 return c.RecordDiscarded(subject_id=key)
+
+    def _preparation(self, intent: Intent) -> c.Command:
+        key, generation = intent.subject_id, intent.generation
+        if intent.kind is IntentKind.FETCH_SOURCE:
+            release = msgspec.structs.replace(sample.release(), dependencies=self.random.choice(("", "needs")))
+            return c.RecordSource(subject_id=key, generation=generation, release=release, is_from_cache=False)
+        if intent.kind is IntentKind.READY_IMAGE:
+            return c.RecordImage(subject_id=key, generation=generation, runtime="memory", image="", digest="")
+        return c.RecordDependencies(subject_id=key, generation=generation, digest="f1", is_cached=True, seconds=0.0)
 
     def live(self) -> None:
         """Let instances become ready, or end, and tasks be answered, as luck has it."""

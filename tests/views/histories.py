@@ -2,16 +2,20 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from ploinky.domain import events as e
 from ploinky.domain.ids import split_stream
 from ploinky.domain.payload import PayloadReference
-from ploinky.domain.specs import DeploymentSpec, Release
+from ploinky.domain.specs import DeploymentSpec, PinnedImage, Release
 from ploinky.journal.codec import NO_PAYLOADS, Recorded
 from ploinky.views.views import Views
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 PAYLOAD = PayloadReference(2, "ab")
 RELEASE = Release(commit="c1", concurrency=2)
+PINNED = msgspec.structs.replace(RELEASE, pin=PinnedImage(runtime="memory"))
+"""As it is from the image step on."""
 
 
 class History:

@@ -1,5 +1,6 @@
 """An effect that was decided is open until its outcome is recorded, one per stream, named by where it was decided."""
 
+import msgspec
 import pytest
 
 from ploinky.domain import events as e
@@ -19,6 +20,18 @@ def test_a_rollout_opens_one_effect_after_the_other() -> None:
     history.add("deployment/d1", e.SourceFetched(generation=1, release=RELEASE))
     assert opened(history, "deployment", "d1") == Intent(IntentKind.READY_IMAGE, "d1", 1, 3)
     history.add("deployment/d1", e.ImageReady(generation=1, runtime="memory"))
+    assert opened(history, "deployment", "d1") is None
+
+
+def test_a_release_with_dependencies_opens_one_effect_more() -> None:
+    """Installing comes between the image and the start, and is left out where nothing is to be installed."""
+    history = History()
+    history.deploy("d1")
+    needy = msgspec.structs.replace(RELEASE, dependencies="needs")
+    history.add("deployment/d1", e.SourceFetched(generation=1, release=needy))
+    position = history.add("deployment/d1", e.ImageReady(generation=1, runtime="memory"))
+    assert opened(history, "deployment", "d1") == Intent(IntentKind.INSTALL_DEPENDENCIES, "d1", 1, position)
+    history.add("deployment/d1", e.DependenciesReady(generation=1, digest="f1"))
     assert opened(history, "deployment", "d1") is None
 
 
