@@ -1,6 +1,9 @@
 """The journal in one SQLite file, written by one thread and read by any."""
 
 import sqlite3
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -13,10 +16,17 @@ from ploinky.domain.errors import Fenced, JournalBroken, JournalConflict
 from ploinky.ports.failpoints import reach
 from ploinky.ports.journal_store import READ_LIMIT_ROWS, AppendBatch, Head, PayloadRow, Record
 
+ROWS_PER_STATEMENT = 8
+"""Rows inserted by one statement: a tenth faster than one by one, and SQLite works that long without the interpreter's
+lock. Of more rows the gain is no greater, and fewer batches have that many."""
+
 # Written with plain tuples: building these statements for each batch would cost a third of the rate.
-_INSERT_EVENTS = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_PAYLOADS = "INSERT INTO payloads VALUES (?, ?, ?, ?, ?)"
+_INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_PAYLOAD = "INSERT INTO payloads VALUES (?, ?, ?, ?, ?)"
+_MORE_EVENTS = ", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)" * (ROWS_PER_STATEMENT - 1)
+_MORE_PAYLOADS = ", (?, ?, ?, ?, ?)" * (ROWS_PER_STATEMENT - 1)
 _MOVE_HEAD = "UPDATE head SET position = ?, hash = ? WHERE id = 1 AND epoch = ? AND position = ? AND hash = ?"
+_FIND_VERSION = "SELECT 1 FROM events WHERE stream = ? AND version = ?"
 _RAISE_EPOCH = "UPDATE head SET epoch = epoch + 1 WHERE id = 1"
 
 
@@ -50,12 +60,12 @@ class SqlalchemyJournalStore:
     def append(self, batch: AppendBatch) -> None:
         """Make the batch durable, all of it or nothing."""
         writing = self._open_connection()
-        # Statements without rows or results need nothing of SQLAlchemy; it would add some per cent to each commit.
+        # Nothing here needs SQLAlchemy's work on statements and results, which adds some per cent to each commit.
         driver = driver_connection(writing)
         reach("journal.append.begin")
         try:
             driver.execute("BEGIN IMMEDIATE")
-            self._insert(writing, batch)
+            self._insert(driver, batch)
             reach("journal.append.commit")
             driver.execute("COMMIT")
         except (DBAPIError, sqlite3.Error) as error:
@@ -67,20 +77,19 @@ class SqlalchemyJournalStore:
         reach("journal.append.done")
 
     @staticmethod
-    def _insert(writing: Connection, batch: AppendBatch) -> None:
+    def _insert(driver: sqlite3.Connection, batch: AppendBatch) -> None:
         previous, records, payloads = batch
         last = records[-1] if records else previous
         if last.position - previous.position != len(records):
             raise JournalConflict("The positions of the batch leave a gap", position=previous.position + 1)
-        moved = writing.exec_driver_sql(
-            _MOVE_HEAD, (last.position, last.hash, previous.epoch, previous.position, previous.hash)
-        )
+        moved = driver.execute(_MOVE_HEAD, (last.position, last.hash, previous.epoch, previous.position, previous.hash))
         if moved.rowcount != 1:
             raise Fenced(epoch=previous.epoch, position=previous.position)
         if records:
-            writing.exec_driver_sql(_INSERT_EVENTS, list(records))
+            _refuse_version_gaps(driver, records)
+            _insert_rows(driver, _INSERT_EVENT, _MORE_EVENTS, records)
         if payloads:
-            writing.exec_driver_sql(_INSERT_PAYLOADS, list(payloads))
+            _insert_rows(driver, _INSERT_PAYLOAD, _MORE_PAYLOADS, payloads)
 
     @staticmethod
     def _roll_back(writing: Connection) -> None:
@@ -131,3 +140,29 @@ class SqlalchemyJournalStore:
         if self._writing is None:
             raise JournalBroken("The journal is closed")
         return self._writing
+
+
+def _insert_rows(driver: sqlite3.Connection, statement: str, more: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows, several by one statement with `more` behind it as long as there are enough."""
+    alone = len(rows) % ROWS_PER_STATEMENT
+    for start in range(0, len(rows) - alone, ROWS_PER_STATEMENT):
+        driver.execute(statement + more, tuple(chain.from_iterable(rows[start : start + ROWS_PER_STATEMENT])))
+    if alone:
+        driver.executemany(statement, rows[-alone:])
+
+
+def _refuse_version_gaps(driver: sqlite3.Connection, records: Sequence[Record]) -> None:
+    """Raise `JournalConflict` for a version whose predecessor is missing; the unique index refuses one that is taken.
+
+    Here and not in a trigger, which would slow each insert down: nearly every predecessor is in the same batch.
+    """
+    newest: dict[str, int] = {}
+    for record in records:
+        stream, earlier = record.stream, record.version - 1
+        if (
+            earlier
+            and newest.get(stream) != earlier
+            and driver.execute(_FIND_VERSION, (stream, earlier)).fetchone() is None
+        ):
+            raise JournalConflict(f"Version {record.version} leaves a gap in its stream", stream=stream)
+        newest[stream] = record.version

@@ -14,7 +14,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_REVISION = "0001"
+SCHEMA_REVISION = "0002"
 """The newest revision in `migrations/versions`."""
 
 metadata = MetaData()
@@ -64,9 +64,5 @@ TRIGGERS = (
     BEGIN SELECT RAISE(ABORT, 'events are never changed'); END""",
     """CREATE TRIGGER events_refuse_delete BEFORE DELETE ON events
     BEGIN SELECT RAISE(ABORT, 'events are never deleted'); END""",
-    """CREATE TRIGGER events_refuse_version_gap BEFORE INSERT ON events
-    WHEN NEW.version <> 1 AND NOT EXISTS
-      (SELECT 1 FROM events WHERE stream = NEW.stream AND version = NEW.version - 1)
-    BEGIN SELECT RAISE(ABORT, 'the version leaves a gap in its stream'); END""",
 )
 """Made by the migrations; the metadata of SQLAlchemy knows no triggers."""

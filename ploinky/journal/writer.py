@@ -93,7 +93,7 @@ class JournalWriter:
             except RuntimeError:
                 # The event loop is closed: those who waited are gone with it.
                 continue
-            self._unfolded_bytes += _log_bytes(handed.batch)
+            self._unfolded_bytes += log_bytes(handed.batch)
             if self._unfolded_bytes > UNFOLDED_LIMIT_BYTES:
                 self._fold()
 
@@ -125,7 +125,7 @@ class JournalWriter:
             self._failure = error
 
 
-def _log_bytes(batch: AppendBatch) -> int:
+def log_bytes(batch: AppendBatch) -> int:
     """Estimate how much a batch adds to the write-ahead log."""
     rows = len(batch.records) + len(batch.payloads)
     return BATCH_OVERHEAD_BYTES + rows * ROW_BYTES + sum(len(row.content or b"") for row in batch.payloads)

@@ -51,6 +51,16 @@ class JournalStoreContract:
         assert store.head() == head_after(batch)
         verify(store.read(0), store.head())
 
+    @pytest.mark.parametrize("count", [1, 7, 8, 9, 16, 23])
+    def test_returns_batches_of_any_size(self, store: JournalStore, count: int) -> None:
+        """However many rows a batch has, each record and each payload is there once, as it was given."""
+        head = store.take_epoch()
+        rows = [PayloadRow(position, "params", b"s" * 16, b"%d" % position, None) for position in range(1, count + 1)]
+        batch = numbered(head, count)._replace(payloads=rows)
+        store.append(batch)
+        assert store.read(0) == batch.records
+        assert [store.payload(row.position, "params") for row in rows] == rows
+
     def test_keeps_everything_when_reopened(self, store: JournalStore, open_store: Open) -> None:
         """What was appended is there after closing and opening, and appending goes on."""
         batch = numbered(store.take_epoch(), 3)

@@ -40,7 +40,7 @@ def change(path: str, *statements: str) -> None:
     """Change a closed journal as its owner could, triggers out of the way."""
     connection = sqlite3.connect(path)
     with connection:
-        for name in ("update", "delete", "version_gap"):
+        for name in ("update", "delete"):
             connection.execute(f"DROP TRIGGER IF EXISTS events_refuse_{name}")
         for statement in statements:
             connection.execute(statement)
@@ -121,13 +121,13 @@ def next_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The migrations as they could be one release later."""
     folder = tmp_path / "later"
     shutil.copytree(alembic_journal.migrations_directory(), folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "0002_note.py").write_text(
-        "from alembic import op\nimport sqlalchemy as sa\nrevision, down_revision = '0002', '0001'\n"
+    (folder / "versions" / "0003_note.py").write_text(
+        "from alembic import op\nimport sqlalchemy as sa\nrevision, down_revision = '0003', '0002'\n"
         "def upgrade():\n    op.create_table('note', sa.Column('id', sa.Integer(), primary_key=True))\n    finish()\n"
         "def finish():\n    pass\n"
     )
     monkeypatch.setattr(alembic_journal, "migrations_directory", lambda: folder)
-    monkeypatch.setattr(sqlalchemy_journal_opening, "SCHEMA_REVISION", "0002")
+    monkeypatch.setattr(sqlalchemy_journal_opening, "SCHEMA_REVISION", "0003")
     return folder
 
 
@@ -141,18 +141,18 @@ def tables(path: str) -> set[str]:
 def test_migrates_after_making_a_copy(written: str, next_revision: Path) -> None:
     """An older journal is copied whole, then migrated, and its records are as before."""
     records = read_all(written)
-    Path(f"{written}.before-0002.unfinished").write_text("left by a crash")
+    Path(f"{written}.before-0003.unfinished").write_text("left by a crash")
     open_journal(written, verify).close()
     assert read_all(written) == records
     assert "note" in tables(written)
-    assert read_all(f"{written}.before-0002") == records
-    assert "note" not in tables(f"{written}.before-0002")
+    assert read_all(f"{written}.before-0003") == records
+    assert "note" not in tables(f"{written}.before-0003")
     assert not list(Path(written).parent.glob("*.unfinished"))
 
 
 def test_a_failed_migration_leaves_the_old_journal(written: str, next_revision: Path) -> None:
     """When a migration fails half way the journal is as it was, and the next attempt succeeds."""
-    script = next_revision / "versions" / "0002_note.py"
+    script = next_revision / "versions" / "0003_note.py"
     text = script.read_text()
     script.write_text(text.replace("    pass", "    raise RuntimeError('half way')"))
     with pytest.raises(RuntimeError, match="half way"):
