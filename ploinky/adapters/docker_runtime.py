@@ -18,17 +18,23 @@ from ploinky.adapters.docker_runtime_errors import (
     translated,
 )
 from ploinky.adapters.docker_runtime_events import hints
+from ploinky.adapters.docker_runtime_exec import execute
 from ploinky.adapters.docker_runtime_images import DEFAULT_IMAGE, Images
+from ploinky.adapters.docker_runtime_stats import read_usage
 from ploinky.domain.errors import PloinkyError, RuntimeRefused, RuntimeUnavailable
 from ploinky.ports.runtime import (
+    EXEC_OUTPUT_LIMIT_BYTES,
+    EXEC_TIMEOUT_SECONDS,
     LABEL_JOURNAL,
     LABEL_SPEC_DIGEST,
     Availability,
+    Executed,
     Image,
     InstanceSpec,
     Observation,
     ObservedState,
     Progress,
+    Usage,
 )
 
 CHECK_TIMEOUT_SECONDS = 2.0
@@ -37,6 +43,7 @@ NAME_WAIT_SECONDS = 10.0
 NAME_POLL_SECONDS = 0.05
 MAX_LOG_BYTES = 1024 * 1024
 MAX_LOG_LINES = 100_000
+_LIVE = frozenset({ObservedState.RUNNING, ObservedState.PAUSED})
 
 
 class DockerRuntime:
@@ -117,14 +124,48 @@ class DockerRuntime:
     def resume(self, name: str) -> None:
         self._switch(name, "unpause", ObservedState.RUNNING)
 
-    def _switch(self, name: str, method: str, wanted: ObservedState) -> None:
+    def exec(
+        self,
+        name: str,
+        command: tuple[str, ...],
+        *,
+        stdin: bytes = b"",
+        timeout_seconds: float = EXEC_TIMEOUT_SECONDS,
+        output_limit_bytes: int = EXEC_OUTPUT_LIMIT_BYTES,
+    ) -> Executed:
+        found = self._live(name, "entered")
+        if found.state is ObservedState.PAUSED:
+            raise RuntimeRefused(f"{name} is paused, so nothing can run in it")
+        client = self._connections.client()
+        return execute(client, found.engine_id, command, stdin, timeout_seconds, output_limit_bytes)
+
+    def stats(self, name: str) -> Usage | None:
+        found = self.inspect(name)
+        if found is None or found.state not in _LIVE:
+            return None
+        client = self._connections.client()
+        try:
+            with translated(f"measure {name}"):
+                # Otherwise the engine waits for a second look of its own, for a second.
+                return read_usage(client.stats(found.engine_id, stream=False, one_shot=True))
+        except RuntimeRefused:
+            now = self.inspect(name)
+            if now is None or now.state not in _LIVE:
+                return None
+            raise
+
+    def _live(self, name: str, done: str) -> Observation:
         found = self.inspect(name)
         if found is None:
-            raise RuntimeRefused(f"{name} does not exist, so it cannot be {method}d")
+            raise RuntimeRefused(f"{name} does not exist, so it cannot be {done}")
+        if found.state not in _LIVE:
+            raise RuntimeRefused(f"{name} does not run, so it cannot be {done}")
+        return found
+
+    def _switch(self, name: str, method: str, wanted: ObservedState) -> None:
+        found = self._live(name, f"{method}d")
         if found.state is wanted:
             return
-        if found.state not in {ObservedState.RUNNING, ObservedState.PAUSED}:
-            raise RuntimeRefused(f"{name} does not run, so it cannot be {method}d")
         try:
             getattr(self._connections.client(), method)(found.engine_id)
         except Exception as error:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from ploinky.adapters.process_runtime_exec import execute
 from ploinky.adapters.process_runtime_files import (
     InstanceFolders,
     InstanceRecord,
@@ -17,22 +18,28 @@ from ploinky.adapters.process_runtime_files import (
 )
 from ploinky.adapters.process_runtime_freeze import freeze, is_frozen, thaw
 from ploinky.adapters.process_runtime_identity import ProcessIdentity, end_process, end_survivors, open_process
+from ploinky.adapters.process_runtime_inside import measure
 from ploinky.adapters.process_runtime_launch import launch_document, read_report, spawn_shim
 from ploinky.adapters.process_runtime_logs import keep_small, newest_lines
 from ploinky.adapters.process_runtime_shim import REFUSED
 from ploinky.adapters.process_runtime_watch import Bells, watch
 from ploinky.domain.errors import RuntimeRefused, RuntimeUnavailable
 from ploinky.ports.runtime import (
+    EXEC_OUTPUT_LIMIT_BYTES,
+    EXEC_TIMEOUT_SECONDS,
     LABEL_JOURNAL,
     LABEL_SPEC_DIGEST,
     Availability,
+    Executed,
     Image,
     InstanceSpec,
     Observation,
     ObservedState,
     Progress,
+    Usage,
 )
 
+_LIVE = frozenset({ObservedState.RUNNING, ObservedState.PAUSED})
 UNKILLABLE_HINT = "It may wait for a disk or a share that does not answer."
 
 
@@ -78,7 +85,7 @@ class ProcessRuntime:
         if folder is None:
             raise RuntimeRefused(f"{name} does not exist, so it cannot be started")
         if read_shim(folder) is not None:
-            if _state(folder)[0] not in {ObservedState.RUNNING, ObservedState.PAUSED}:
+            if _state(folder)[0] not in _LIVE:
                 raise RuntimeRefused(f"{name} has ended and is never started again")
             return
         pid, reading = spawn_shim(folder)
@@ -93,12 +100,33 @@ class ProcessRuntime:
             raise RuntimeUnavailable(f"{name} was not started", hint="Was it removed meanwhile, or is the disk full?")
 
     def pause(self, name: str) -> None:
-        folder, shim = self._live(name, "paused")
+        folder, shim, _ = self._live(name, "paused")
         if not freeze(folder, shim):
             raise RuntimeRefused(f"{name} cannot be paused: a process of it does not stop", hint=UNKILLABLE_HINT)
 
     def resume(self, name: str) -> None:
-        thaw(*self._live(name, "resumed"))
+        folder, shim, _ = self._live(name, "resumed")
+        thaw(folder, shim)
+
+    def exec(
+        self,
+        name: str,
+        command: tuple[str, ...],
+        *,
+        stdin: bytes = b"",
+        timeout_seconds: float = EXEC_TIMEOUT_SECONDS,
+        output_limit_bytes: int = EXEC_OUTPUT_LIMIT_BYTES,
+    ) -> Executed:
+        _, shim, state = self._live(name, "entered")
+        if state is ObservedState.PAUSED:
+            raise RuntimeRefused(f"{name} is paused, so nothing can run in it")
+        return execute(shim.pid, command, stdin, timeout_seconds, output_limit_bytes)
+
+    def stats(self, name: str) -> Usage | None:
+        folder = self._folders.path(name)
+        shim = read_shim(folder) if folder else None
+        is_live = folder is not None and shim is not None and _state(folder)[0] in _LIVE
+        return measure(shim.pid) if shim is not None and is_live else None
 
     def stop(self, name: str, grace_seconds: float) -> Observation | None:
         folder = self._folders.path(name)
@@ -152,14 +180,14 @@ class ProcessRuntime:
     def close(self) -> None:
         self._bells.close()
 
-    def _live(self, name: str, done: str) -> tuple[Path, ProcessIdentity]:
+    def _live(self, name: str, done: str) -> tuple[Path, ProcessIdentity, ObservedState]:
         folder = self._folders.path(name)
         if folder is None:
             raise RuntimeRefused(f"{name} does not exist, so it cannot be {done}")
-        shim = read_shim(folder)
-        if shim is None or _state(folder)[0] not in {ObservedState.RUNNING, ObservedState.PAUSED}:
+        shim, (state, _) = read_shim(folder), _state(folder)
+        if shim is None or state not in _LIVE:
             raise RuntimeRefused(f"{name} does not run, so it cannot be {done}")
-        return folder, shim.identity()
+        return folder, shim.identity(), state
 
     def _of_journal(self, journal_id: str) -> Iterator[tuple[Path, InstanceRecord]]:
         for name in self._folders.names():
@@ -185,11 +213,8 @@ class ProcessRuntime:
                 return
             thaw(folder, shim.identity())  # what is stopped does not hear that it shall end
             self._end_shim(shim.identity(), grace_seconds)
-            is_in_order = read_exit(folder) is not None
         except RecordBroken:
-            is_in_order = False
-        if is_in_order:
-            return
+            pass  # the processes are found by their marker
         try:
             record = read_instance(folder)
         except RecordBroken:

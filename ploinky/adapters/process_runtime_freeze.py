@@ -11,14 +11,13 @@ import time
 from pathlib import Path
 
 from ploinky.adapters.process_runtime_identity import ProcessIdentity, open_process, send
-from ploinky.adapters.process_runtime_shim import ProcessStat, all_pids, read_stat
+from ploinky.adapters.process_runtime_inside import Inside, descendants
 
 PAUSED_FILE = "paused"
 FREEZE_WAIT_SECONDS = 5.0
 _LOOK_AGAIN_SECONDS = 0.002
 
 _STOPPED = frozenset("Tt")
-_OVER = frozenset("ZXx")
 
 
 def freeze(folder: Path, shim: ProcessIdentity) -> bool:
@@ -28,7 +27,7 @@ def freeze(folder: Path, shim: ProcessIdentity) -> bool:
     """
     (folder / PAUSED_FILE).touch(mode=0o600)
     deadline = time.monotonic() + FREEZE_WAIT_SECONDS
-    while awake := [pid for pid, stat in _descendants(shim.pid).items() if stat.state not in _STOPPED]:
+    while awake := [process for process in descendants(shim.pid) if process.state not in _STOPPED]:
         if time.monotonic() > deadline:
             thaw(folder, shim)
             return False
@@ -41,7 +40,7 @@ def thaw(folder: Path, shim: ProcessIdentity) -> None:
     """Let everything below the shim go on. Nothing happens to what runs."""
     if not (folder / PAUSED_FILE).exists():
         return
-    while stopped := [pid for pid, stat in _descendants(shim.pid).items() if stat.state in _STOPPED]:
+    while stopped := [process for process in descendants(shim.pid) if process.state in _STOPPED]:
         _signal(stopped, shim, signal.SIGCONT)
     (folder / PAUSED_FILE).unlink(missing_ok=True)
 
@@ -50,31 +49,13 @@ def is_frozen(folder: Path, shim: ProcessIdentity) -> bool:
     """Tell whether the instance is paused: it shall be, and everything below the shim is stopped."""
     if not (folder / PAUSED_FILE).exists():
         return False  # the usual case, which costs no look at all processes
-    states = [stat.state for stat in _descendants(shim.pid).values()]
-    return bool(states) and all(state in _STOPPED for state in states)
+    processes = descendants(shim.pid)
+    return bool(processes) and all(process.state in _STOPPED for process in processes)
 
 
-def _descendants(ancestor: int) -> dict[int, ProcessStat]:
-    """Return what lives below a process, by number: whatever it started stays below it, for it is a subreaper."""
-    children: dict[int, list[tuple[int, ProcessStat]]] = {}
-    for pid in all_pids():
-        stat = read_stat(pid)
-        if stat is not None:
-            children.setdefault(stat.parent_pid, []).append((pid, stat))
-    found: dict[int, ProcessStat] = {}
-    waiting = [ancestor]
-    while waiting:
-        for pid, stat in children.pop(waiting.pop(), ()):
-            waiting.append(pid)
-            if stat.state not in _OVER:
-                found[pid] = stat
-    return found
-
-
-def _signal(pids: list[int], shim: ProcessIdentity, order: signal.Signals) -> None:
-    for pid in pids:
-        stat = read_stat(pid)
-        descriptor = open_process(ProcessIdentity(pid, stat.start_ticks, shim.boot_id)) if stat else None
+def _signal(processes: list[Inside], shim: ProcessIdentity, order: signal.Signals) -> None:
+    for process in processes:
+        descriptor = open_process(ProcessIdentity(process.pid, process.start_ticks, shim.boot_id))
         if descriptor is not None:
             send(descriptor, order)
             os.close(descriptor)

@@ -72,8 +72,14 @@ def end_process(descriptor: int, grace_seconds: float) -> bool:
 def end_survivors(marker: str) -> bool:
     """Kill what outlived its shim: whatever carries the marker. True when none is left.
 
-    Only for a shim that was killed itself; one that ended in order has left nothing behind.
+    A shim that ended in order leaves nothing of the agent behind, but commands that ran beside it are not its own.
     """
+    return end_marked(MARKER_VARIABLE, marker)
+
+
+def end_marked(variable: str, value: str) -> bool:
+    """Kill whatever carries a value in its environment. True when none is left."""
+    marker = f"{variable}={value}".encode()
     deadline = time.monotonic() + KILL_WAIT_SECONDS
     while survivors := _survivors(marker):
         poll = select.poll()
@@ -88,7 +94,7 @@ def end_survivors(marker: str) -> bool:
     return True
 
 
-def _survivors(marker: str) -> list[int]:
+def _survivors(marker: bytes) -> list[int]:
     this_boot = boot_id()
     found = []
     for pid in all_pids():
@@ -101,9 +107,9 @@ def _survivors(marker: str) -> list[int]:
     return found
 
 
-def _carries(pid: int, marker: str) -> bool:
+def _carries(pid: int, marker: bytes) -> bool:
     try:
         environment = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
         return False  # ended, or another user's: not one of ours
-    return f"{MARKER_VARIABLE}={marker}".encode() in environment.split(b"\0")
+    return marker in environment.split(b"\0")

@@ -9,6 +9,9 @@ import msgspec
 Progress = Callable[[str], None]
 """Receives one short line of progress at a time, from the calling thread."""
 
+EXEC_TIMEOUT_SECONDS = 30.0
+EXEC_OUTPUT_LIMIT_BYTES = 1024 * 1024
+
 LABEL_JOURNAL = "ploinky.journal"
 LABEL_DEPLOYMENT = "ploinky.deployment"
 LABEL_GENERATION = "ploinky.generation"
@@ -88,6 +91,31 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """None where the runtime cannot know."""
 
 
+class Executed(NamedTuple):
+    """How a command inside an instance ended."""
+
+    exit_code: int
+    """As shells count it: 128 + signal, 127 for no such command."""
+    stdout: bytes = b""
+    stderr: bytes = b""
+    is_truncated: bool = False
+    """More was written than was to be kept; the beginning was."""
+    is_timed_out: bool = False
+    """It was killed, with everything it had started."""
+
+
+class Usage(NamedTuple):
+    """What an instance has taken of the machine; None is what the runtime cannot tell."""
+
+    cpu_seconds: float | None = None
+    """Of all its processes since its start."""
+    memory_bytes: int | None = None
+    memory_limit_bytes: int | None = None
+    pids: int | None = None
+    """Processes and threads."""
+    pids_limit: int | None = None
+
+
 class Runtime(Protocol):
     """Run instances. Every method blocks and is called from a pool; each is safe to repeat after a crash.
 
@@ -123,6 +151,24 @@ class Runtime(Protocol):
 
     def resume(self, name: str) -> None:
         """Let a paused instance go on. Idempotent while running. `RuntimeRefused` as for `pause`."""
+
+    def exec(
+        self,
+        name: str,
+        command: tuple[str, ...],
+        *,
+        stdin: bytes = b"",
+        timeout_seconds: float = EXEC_TIMEOUT_SECONDS,
+        output_limit_bytes: int = EXEC_OUTPUT_LIMIT_BYTES,
+    ) -> Executed:
+        """Run a command inside an instance, as its user, in its folder, with its environment and limits, to its end.
+
+        Not idempotent. The limit holds for each of both streams. `RuntimeRefused` when the instance does not run or
+        is paused, and when what ran out of time could not be killed.
+        """
+
+    def stats(self, name: str) -> Usage | None:
+        """Look at what an instance takes of the machine; None when it does not run, paused ones included."""
 
     def stop(self, name: str, grace_seconds: float) -> Observation | None:
         """Ask to end, kill after the grace, wait, and return the last look. Idempotent; None when it does not exist."""

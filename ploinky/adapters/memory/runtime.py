@@ -6,16 +6,21 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from ploinky.adapters.exec_output import ExecOutput
 from ploinky.domain.errors import RuntimeRefused
 from ploinky.ports.runtime import (
+    EXEC_OUTPUT_LIMIT_BYTES,
+    EXEC_TIMEOUT_SECONDS,
     LABEL_JOURNAL,
     LABEL_SPEC_DIGEST,
     Availability,
+    Executed,
     Image,
     InstanceSpec,
     Observation,
     ObservedState,
     Progress,
+    Usage,
 )
 
 FORCED_EXIT_CODE = 137
@@ -23,12 +28,17 @@ MAX_LOG_BYTES = 1024 * 1024
 MAX_WAITING_HINTS = 10_000
 _ALIVE = frozenset({ObservedState.RUNNING, ObservedState.PAUSED})
 
+Commands = Callable[[tuple[str, ...], bytes], Executed]
 BeforeCall = Callable[[str, str], None]
 """Gets the method's name and the instance's, and may raise what the engine shall seem to do."""
 
 
 def _nothing_happens(_method: str, _name: str) -> None:
     return
+
+
+def _no_such_command(_command: tuple[str, ...], _stdin: bytes) -> Executed:
+    return Executed(127, stderr=b"nothing runs in memory\n")
 
 
 class _Entry:
@@ -53,6 +63,10 @@ class MemoryRuntime:
         self.before_call = before_call
         self.started: list[str] = []
         """The names of all that were really started, in order: a name twice would be a defect."""
+        self.commands: Commands = _no_such_command
+        """What commands do: gets one and its input, returns how it ended."""
+        self.usage = Usage(cpu_seconds=0.25, memory_bytes=8 * 1024 * 1024, pids=1)
+        """What each instance takes; its limits are those of its specification."""
         self._entries: dict[str, _Entry] = {}
         self._lock = threading.Lock()
         self._listeners: list[queue.Queue[str | None]] = []
@@ -99,6 +113,34 @@ class MemoryRuntime:
     def resume(self, name: str) -> None:
         self.before_call("resume", name)
         self._switch(name, "resumed", ObservedState.RUNNING)
+
+    def exec(
+        self,
+        name: str,
+        command: tuple[str, ...],
+        *,
+        stdin: bytes = b"",
+        timeout_seconds: float = EXEC_TIMEOUT_SECONDS,
+        output_limit_bytes: int = EXEC_OUTPUT_LIMIT_BYTES,
+    ) -> Executed:
+        self.before_call("exec", name)
+        entry = self._live(name, "entered")
+        if entry.observation.state is ObservedState.PAUSED:
+            raise RuntimeRefused(f"{name} is paused, so nothing can run in it")
+        done = self.commands(command, stdin)
+        output = ExecOutput(output_limit_bytes)
+        output.add(done.stdout, is_error=False)
+        output.add(done.stderr, is_error=True)
+        return output.ended(done.exit_code, is_timed_out=done.is_timed_out)
+
+    def stats(self, name: str) -> Usage | None:
+        self.before_call("stats", name)
+        with self._lock:
+            entry = self._entries.get(name)
+        if entry is None or entry.observation.state not in _ALIVE:
+            return None
+        spec = entry.spec
+        return self.usage._replace(memory_limit_bytes=spec.memory_bytes, pids_limit=spec.pids)
 
     def stop(self, name: str, grace_seconds: float) -> Observation | None:
         self.before_call("stop", name)
@@ -167,13 +209,17 @@ class MemoryRuntime:
             entry = self._entries[name]
             entry.output = (entry.output + output)[-MAX_LOG_BYTES:]
 
+    def _live(self, name: str, done: str) -> _Entry:
+        entry = self._entries.get(name)
+        if entry is None:
+            raise RuntimeRefused(f"{name} does not exist, so it cannot be {done}")
+        if entry.observation.state not in _ALIVE:
+            raise RuntimeRefused(f"{name} does not run, so it cannot be {done}")
+        return entry
+
     def _switch(self, name: str, done: str, state: ObservedState) -> None:
         with self._lock:
-            entry = self._entries.get(name)
-            if entry is None:
-                raise RuntimeRefused(f"{name} does not exist, so it cannot be {done}")
-            if entry.observation.state not in _ALIVE:
-                raise RuntimeRefused(f"{name} does not run, so it cannot be {done}")
+            entry = self._live(name, done)
             entry.observation = msgspec.structs.replace(entry.observation, state=state)
         self._hint(entry)
 
