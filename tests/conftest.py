@@ -39,6 +39,17 @@ def why_docker_is_missing() -> str | None:
     return None
 
 
+def why_podman_is_missing() -> str | None:
+    """Say why no Podman service can run a container: asked with the smallest one there is."""
+    from ploinky.adapters.docker_runtime import PodmanRuntime
+
+    runtime = PodmanRuntime()
+    try:
+        return runtime.check().reason or None
+    finally:
+        runtime.close()
+
+
 def why_redis_is_missing() -> str | None:
     return None if shutil.which("redis-server") else "redis-server is not installed"
 
@@ -56,7 +67,12 @@ def why_strace_is_missing() -> str | None:
     return None if trial.returncode == 0 else f"strace may not trace here: {trial.stderr.strip()}"
 
 
-PROBES = {"docker": why_docker_is_missing, "redis": why_redis_is_missing, "strace": why_strace_is_missing}
+PROBES = {
+    "docker": why_docker_is_missing,
+    "podman": why_podman_is_missing,
+    "redis": why_redis_is_missing,
+    "strace": why_strace_is_missing,
+}
 
 
 @functools.cache

@@ -18,9 +18,7 @@ from ploinky.adapters.debian_image_tree import furnish, write_tar
 from ploinky.domain.errors import ImageUnavailable
 from ploinky.ports.runtime import Progress
 
-BASE_REPOSITORY = "ploinky/agent-base"
-BASE_TAG = "1"
-BASE_REFERENCE = f"{BASE_REPOSITORY}:{BASE_TAG}"
+BASE_REFERENCE = "ploinky/agent-base:1"
 
 COMMAND_TIMEOUT_SECONDS = 300
 MAX_PACKAGES = 60
@@ -147,7 +145,8 @@ def _run(command: Sequence[str], directory: Path, source: Any = None, *, is_quer
 
 def _import(client_api: Any, archive: Path) -> None:
     with archive.open("rb") as content:
-        answer = client_api.import_image_from_data(content, BASE_REPOSITORY, BASE_TAG, list(_CHANGES))
+        # With the tag in the name: Podman passes one over that is given apart.
+        answer = client_api.import_image_from_data(content, BASE_REFERENCE, changes=list(_CHANGES))
     for line in str(answer).splitlines():
         message = json.loads(line)
         if isinstance(message, dict) and "error" in message:

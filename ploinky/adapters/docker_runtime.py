@@ -1,13 +1,22 @@
-"""Instances as hardened containers of a Docker engine."""
+"""Instances as hardened containers of Docker, or of Podman through its Docker-compatible socket."""
 
 import contextlib
 import math
+import os
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from ploinky.adapters.docker_runtime_client import CALL_TIMEOUT_SECONDS, SILENCE_TIMEOUT_SECONDS, Connections
-from ploinky.adapters.docker_runtime_container import container_config, observe_inspected, observe_listed
+from ploinky.adapters.docker_runtime_container import (
+    container_config,
+    observe_inspected,
+    observe_listed,
+    refuse_missing_folders,
+)
+from ploinky.adapters.docker_runtime_dialects import DOCKER, PODMAN, Dialect
 from ploinky.adapters.docker_runtime_errors import (
     CONFLICT,
     NOT_FOUND,
@@ -19,8 +28,11 @@ from ploinky.adapters.docker_runtime_errors import (
 )
 from ploinky.adapters.docker_runtime_events import hints
 from ploinky.adapters.docker_runtime_exec import execute
+from ploinky.adapters.docker_runtime_findings import FindingsRecord
+from ploinky.adapters.docker_runtime_identity import Identity, engine_user_id, identity_of, is_selinux_enforcing
 from ploinky.adapters.docker_runtime_images import DEFAULT_IMAGE, Images
 from ploinky.adapters.docker_runtime_stats import read_usage
+from ploinky.adapters.docker_runtime_trial import Findings, try_out
 from ploinky.domain.errors import PloinkyError, RuntimeRefused, RuntimeUnavailable
 from ploinky.ports.runtime import (
     EXEC_OUTPUT_LIMIT_BYTES,
@@ -40,7 +52,8 @@ from ploinky.ports.runtime import (
 CHECK_TIMEOUT_SECONDS = 2.0
 """For connecting, and again for the answer."""
 NAME_WAIT_SECONDS = 10.0
-NAME_POLL_SECONDS = 0.05
+POLL_SECONDS = 0.05
+STATE_WAIT_SECONDS = 5.0
 MAX_LOG_BYTES = 1024 * 1024
 MAX_LOG_LINES = 100_000
 _LIVE = frozenset({ObservedState.RUNNING, ObservedState.PAUSED})
@@ -52,7 +65,8 @@ class DockerRuntime:
     A container of the same name without our journal label does not exist for us: it is never shown nor touched.
     """
 
-    kind = "docker"
+    kind = DOCKER.kind
+    dialect: Dialect = DOCKER
 
     def __init__(
         self,
@@ -61,18 +75,37 @@ class DockerRuntime:
         default_image: str = DEFAULT_IMAGE,
         timeout_seconds: float = CALL_TIMEOUT_SECONDS,
         silence_seconds: float = SILENCE_TIMEOUT_SECONDS,
+        trial_folder: Path | None = None,
+        findings_file: Path | None = None,
     ) -> None:
-        """Take where the engine listens (default: DOCKER_HOST, or the usual socket); nothing is opened yet."""
-        self._connections = Connections(base_url, timeout_seconds, silence_seconds)
+        """Take where the engine listens (default: what the environment says, or the usual socket).
+
+        `trial_folder` is made beside the agents' queues for finding out what the engine can do, by default a temporary
+        one; `findings_file` keeps what came out. Nothing is opened yet.
+        """
+        self._connections = Connections(self.dialect, base_url, timeout_seconds, silence_seconds)
         self._images = Images(self._connections.client, default_image)
+        self._trial_folder = trial_folder
+        self._findings = FindingsRecord(findings_file)
+        self._has_init = True
+        """Until a creation shows that the engine has none."""
 
     def check(self) -> Availability:
         try:
             answer = self._connections.ask_version(CHECK_TIMEOUT_SECONDS)
-            return Availability(is_usable=True, version=f"Docker {answer['Version']}", reason="")
+            version = f"{self.dialect.title} {answer['Version']}"
+            found = self._find_out(version)
+            if found is not None and found.problem:
+                reason = f"{version} answers, but runs no agents: {found.problem}. {found.hint}".rstrip()
+                return Availability(is_usable=False, version=version, reason=reason)
+            return Availability(True, version, "", reaches_sockets=found.reaches_sockets if found else True)
         except Exception as error:  # noqa: BLE001 - whatever hinders it is the answer
-            reason = f"no container engine answers ({reason_of(error)}). {advice_for(error)}"
+            advice = error.advice if isinstance(error, PloinkyError) else advice_for(error)
+            reason = f"no {self.dialect.title} answers ({reason_of(error)}). {advice}"
             return Availability(is_usable=False, version="", reason=reason)
+
+    def has_own_users(self) -> bool:
+        return self._identity() is Identity.ALLOCATED
 
     def resolve_image(self, reference: str, progress: Progress) -> Image:
         return self._images.resolve(reference, progress)
@@ -87,20 +120,25 @@ class DockerRuntime:
     def create(self, spec: InstanceSpec) -> str:
         client = self._connections.client()
         deadline = time.monotonic() + NAME_WAIT_SECONDS
+        if self.dialect.makes_missing_folders or is_selinux_enforcing():
+            refuse_missing_folders(spec)
         while True:
             try:
-                created = client.create_container_from_config(container_config(spec), spec.name)
-                return str(created["Id"])
+                config = container_config(spec, self.dialect, self._identity(), has_init=self._has_init)
+                return str(client.create_container_from_config(config, spec.name)["Id"])
             except Exception as error:
-                if status_of(error) != CONFLICT:
+                if self._has_init and self.dialect.has_no_init(error):
+                    self._has_init = False
+                    continue
+                if not self.dialect.is_name_taken(error):
                     raise translate(f"create {spec.name}", error) from error
             found = self._look(spec.name)
             if found is not None:
-                return _adopt(spec, found)
+                return self._adopt(spec, found)
             # The engine reserves a name before it shows the container, and frees it after hiding it.
             if time.monotonic() > deadline:
                 raise RuntimeUnavailable(f"the name {spec.name} stays reserved", hint="Look at the engine's own log.")
-            time.sleep(NAME_POLL_SECONDS)
+            time.sleep(POLL_SECONDS)
 
     def start(self, name: str) -> None:
         found = self.inspect(name)
@@ -182,7 +220,7 @@ class DockerRuntime:
                 self.resume(name)  # not every engine stops what is paused
         client = self._connections.client()
         try:
-            client.stop(found.engine_id, timeout=max(0, math.ceil(grace_seconds)))
+            self._insist(lambda: client.stop(found.engine_id, timeout=max(0, math.ceil(grace_seconds))))
         except Exception as error:
             if status_of(error) != NOT_FOUND:
                 raise translate(f"stop {name}", error) from error
@@ -194,7 +232,7 @@ class DockerRuntime:
             return
         client = self._connections.client()
         try:
-            client.remove_container(found.engine_id, v=True, force=True)
+            self._insist(lambda: client.remove_container(found.engine_id, v=True, force=True))
         except Exception as error:
             if status_of(error) == CONFLICT:
                 self._await_removal(client, found)  # somebody else's removal is going on
@@ -241,6 +279,22 @@ class DockerRuntime:
     def close(self) -> None:
         self._connections.close()
 
+    def _identity(self) -> Identity:
+        return identity_of(self.kind, engine_user_id(self._connections.base_url()), os.geteuid())
+
+    def _find_out(self, version: str) -> Findings | None:
+        """Return what a trial found out, held once the engine has an image for it; None before."""
+        engine = f"{version} at {self._connections.base_url()} for user {os.geteuid()}"
+
+        def find_out() -> Findings | None:
+            image = self._images.base_here()
+            if image is None:
+                return None
+            folder = self._trial_folder or Path(tempfile.mkdtemp(prefix="ploinky-trial-"))
+            return try_out(self, Findings(engine=engine, identity=self._identity()), image.reference, folder)
+
+        return self._findings.get(engine, find_out)
+
     def _look(self, name: str) -> Observation | None:
         """Look at whatever has this name, also what is not ours."""
         client = self._connections.client()
@@ -250,8 +304,32 @@ class DockerRuntime:
             if status_of(error) == NOT_FOUND:
                 return None
             raise translate(f"inspect {name}", error) from error
-        found = observe_inspected(answer)
+        found = observe_inspected(answer, can_tell_out_of_memory=self.dialect.can_tell_out_of_memory)
         return found if found.name == name else None  # the engine also finds by the beginning of an id
+
+    def _adopt(self, spec: InstanceSpec, found: Observation) -> str:
+        """Return the id of the container that has the name already, if it was made from the same specification."""
+        if LABEL_JOURNAL not in found.labels:
+            raise RuntimeRefused(
+                f"the name {spec.name} is taken by a container that is not ours",
+                hint=f"See `{self.dialect.program} inspect {spec.name}`; rename or remove it.",
+            )
+        if found.labels.get(LABEL_SPEC_DIGEST) != spec.labels.get(LABEL_SPEC_DIGEST):
+            raise RuntimeRefused(f"{spec.name} exists with another specification", engine_id=found.engine_id)
+        return found.engine_id
+
+    def _insist(self, call: Callable[[], object]) -> None:
+        """Call again as long as the container is between two states. Raises what the library raises."""
+        deadline = time.monotonic() + STATE_WAIT_SECONDS
+        while True:
+            try:
+                call()
+            except Exception as error:
+                if not self.dialect.is_between_states(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(POLL_SECONDS)
+            else:
+                return
 
     def _await_removal(self, client: Any, found: Observation) -> None:
         try:
@@ -261,17 +339,12 @@ class DockerRuntime:
                 raise translate(f"remove {found.name}", error) from error
 
 
+class PodmanRuntime(DockerRuntime):
+    """The same over a Podman that listens at CONTAINER_HOST, the user's own socket or the system's."""
+
+    kind = PODMAN.kind
+    dialect = PODMAN
+
+
 def _as_ours(action: str, error: Exception) -> PloinkyError:
     return error if isinstance(error, PloinkyError) else translate(action, error)
-
-
-def _adopt(spec: InstanceSpec, found: Observation) -> str:
-    """Return the id of the container that has the name already, if it was made from the same specification."""
-    if LABEL_JOURNAL not in found.labels:
-        raise RuntimeRefused(
-            f"the name {spec.name} is taken by a container that is not ours",
-            hint=f"See `docker inspect {spec.name}`; rename or remove it.",
-        )
-    if found.labels.get(LABEL_SPEC_DIGEST) != spec.labels.get(LABEL_SPEC_DIGEST):
-        raise RuntimeRefused(f"{spec.name} exists with another specification", engine_id=found.engine_id)
-    return found.engine_id

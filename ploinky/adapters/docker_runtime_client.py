@@ -1,13 +1,14 @@
 """Connections to the engine: made on first use, bounded in time, given up together."""
 
+import os
 import socket
 import threading
 from contextlib import closing
 from typing import Any
 
 from docker import APIClient
-from docker.utils import kwargs_from_env
 
+from ploinky.adapters.docker_runtime_dialects import Dialect
 from ploinky.adapters.docker_runtime_errors import translated
 from ploinky.domain.errors import RuntimeUnavailable
 
@@ -17,7 +18,6 @@ SILENCE_TIMEOUT_SECONDS = 120.0
 MAX_CONNECTIONS = 32
 OLDEST_API_VERSION = "1.41"
 """Docker 20.10. Asked in this version, an engine tells which one it speaks."""
-USUAL_SOCKET = "unix:///var/run/docker.sock"
 
 
 class _BoundedClient(APIClient):  # type: ignore[misc]  # the library is not typed
@@ -37,13 +37,14 @@ class Connections:
 
     def __init__(
         self,
+        dialect: Dialect,
         base_url: str | None = None,
         timeout_seconds: float = CALL_TIMEOUT_SECONDS,
         silence_seconds: float = SILENCE_TIMEOUT_SECONDS,
     ) -> None:
-        """Take where the engine listens; by default what DOCKER_HOST says, or the usual socket."""
-        self._arguments: dict[str, Any] = {"base_url": base_url} if base_url else kwargs_from_env()
-        self._arguments.setdefault("base_url", USUAL_SOCKET)
+        """Take where the engine listens; by default where this dialect's engine usually does, looked up at each use."""
+        self._dialect = dialect
+        self._base_url = base_url
         self._timeout_seconds = timeout_seconds
         self._silence_seconds = silence_seconds
         self._lock = threading.Lock()
@@ -54,6 +55,10 @@ class Connections:
     def is_closed(self) -> bool:
         return self._is_closed.is_set()
 
+    def base_url(self) -> str:
+        """Return where the engine is looked for. **Raises** `RuntimeUnavailable` when that is not on this machine."""
+        return str(self._where()["base_url"])
+
     def client(self) -> Any:
         """Return the client for calls. **Raises** `RuntimeUnavailable` when the engine does not answer."""
         with self._lock:
@@ -62,23 +67,26 @@ class Connections:
             if self._client is None:
                 with translated("reach the container engine"):
                     version = self.ask_version(self._timeout_seconds)["ApiVersion"]
-                    client = _BoundedClient(**self._arguments, version=version, **self._bounds(self._timeout_seconds))
+                    client = _BoundedClient(**self._where(), version=version, **self._bounds(self._timeout_seconds))
                 client.silence_seconds = self._silence_seconds
                 self._client = client
             return self._client
 
     def ask_version(self, timeout_seconds: float) -> Any:
-        """Ask the engine who it is. Raises what the library raises."""
+        """Ask the engine who it is. Raises what the library raises, and `RuntimeUnavailable` for another engine."""
+        where = self._where()
         # The library forgets to close a socket that cannot be connected, so the first attempt is our own.
-        _knock(self._arguments["base_url"], timeout_seconds)
+        _knock(where["base_url"], timeout_seconds)
         bounds = self._bounds(timeout_seconds)
-        with closing(APIClient(**self._arguments, version=OLDEST_API_VERSION, **bounds)) as client:
-            return client.version(api_version=False)
+        with closing(APIClient(**where, version=OLDEST_API_VERSION, **bounds)) as client:
+            version = client.version(api_version=False)
+        self._dialect.insist(version)
+        return version
 
     def separate(self) -> Any:
         """Return a client of its own, for a stream that occupies its connection; the caller closes it."""
         version = self.client().api_version
-        return APIClient(**self._arguments, version=version, **self._bounds(self._timeout_seconds))
+        return APIClient(**self._where(), version=version, **self._bounds(self._timeout_seconds))
 
     def add_stream(self, stream: Any) -> None:
         """Remember an open stream, to end it with `close`."""
@@ -100,6 +108,9 @@ class Connections:
             stream.close()
         if client is not None:
             client.close()
+
+    def _where(self) -> dict[str, Any]:
+        return {"base_url": self._base_url} if self._base_url else self._dialect.find(os.environ)
 
     def _bounds(self, timeout_seconds: float) -> dict[str, Any]:
         return {"timeout": timeout_seconds, "max_pool_size": MAX_CONNECTIONS}

@@ -6,7 +6,9 @@ from typing import Any
 
 import msgspec
 
-from ploinky.domain.errors import RuntimeUnavailable
+from ploinky.adapters.docker_runtime_dialects import Dialect
+from ploinky.adapters.docker_runtime_identity import Identity, is_selinux_enforcing, user_inside, user_mapping
+from ploinky.domain.errors import RuntimeRefused, RuntimeUnavailable
 from ploinky.ports.runtime import InstanceSpec, Observation, ObservedState
 
 AGENT_DIRECTORY = "/agent"
@@ -15,23 +17,24 @@ QUEUE_DIRECTORY = "/agent/.ploinky/queue"
 READ_ONLY_IN_QUEUE = ("tasks", "cancel")
 
 TEMPORARY_BYTES = 64 * 1024 * 1024
-MAX_OPEN_FILES = 4096
 LOG_FILE_SIZE = "10m"
 LOG_FILES = 2
 
 _STATES = {
     "created": ObservedState.CREATED,
+    "initialized": ObservedState.CREATED,  # Podman, between being made and its first process
     "running": ObservedState.RUNNING,
     "restarting": ObservedState.RUNNING,
+    "stopping": ObservedState.RUNNING,  # Podman, from the request to the end
     "paused": ObservedState.PAUSED,
     "exited": ObservedState.EXITED,
+    "stopped": ObservedState.EXITED,  # Podman, before it has tidied up
     "dead": ObservedState.EXITED,
 }
 
 
-def container_config(spec: InstanceSpec) -> dict[str, Any]:
+def container_config(spec: InstanceSpec, dialect: Dialect, identity: Identity, *, has_init: bool) -> dict[str, Any]:
     """Describe the container of an instance. **Source**: Engine API 1.41, `POST /containers/create`."""
-    user = f"{os.getuid()}:{os.getgid()}" if spec.user_id is None else f"{spec.user_id}:{spec.user_id}"
     environment = {
         **spec.environment,
         "AGENT_DIR": AGENT_DIRECTORY,
@@ -44,23 +47,23 @@ def container_config(spec: InstanceSpec) -> dict[str, Any]:
         "Entrypoint": list(spec.command),
         "Cmd": [],
         "Env": [f"{name}={value}" for name, value in environment.items()],
-        "User": user,
+        "User": user_inside(spec.user_id, identity),
         "WorkingDir": AGENT_DIRECTORY,
         "Labels": dict(spec.labels),
         "StopSignal": "SIGTERM",
         "Healthcheck": {"Test": ["NONE"]},
-        "HostConfig": _host_config(spec),
+        "HostConfig": _host_config(spec, dialect, identity, has_init=has_init),
     }
 
 
-def _host_config(spec: InstanceSpec) -> dict[str, Any]:
+def _host_config(spec: InstanceSpec, dialect: Dialect, identity: Identity, *, has_init: bool) -> dict[str, Any]:
     return {
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges:true"],
         "Privileged": False,
         "ReadonlyRootfs": True,
         "Tmpfs": {"/tmp": f"size={TEMPORARY_BYTES},mode=1777"},  # noqa: S108 - inside the container, its own
-        "Init": True,
+        "Init": has_init,
         "IpcMode": "private",
         "NetworkMode": "bridge" if spec.has_network else "none",
         "PublishAllPorts": False,
@@ -69,21 +72,40 @@ def _host_config(spec: InstanceSpec) -> dict[str, Any]:
         "MemorySwap": spec.memory_bytes,  # equal: no swap on top
         "NanoCpus": int(spec.cpus * 1_000_000_000),
         "PidsLimit": spec.pids,
-        "Ulimits": [
-            {"Name": "nofile", "Soft": MAX_OPEN_FILES, "Hard": MAX_OPEN_FILES},
-            {"Name": "core", "Soft": 0, "Hard": 0},
-        ],
+        "Ulimits": [{"Name": name, "Soft": most, "Hard": most} for name, most in dialect.ulimits],
         "LogConfig": {"Type": "json-file", "Config": {"max-size": LOG_FILE_SIZE, "max-file": str(LOG_FILES)}},
-        "Mounts": [
-            _bind(spec.code_directory, AGENT_DIRECTORY),
-            _bind(spec.agentcore_directory, AGENTCORE_DIRECTORY, is_read_only=True),
-            _bind(spec.queue_directory, QUEUE_DIRECTORY),
-            *(
-                _bind(f"{spec.queue_directory}/{name}", f"{QUEUE_DIRECTORY}/{name}", is_read_only=True)
-                for name in READ_ONLY_IN_QUEUE
-            ),
-        ],
+        **user_mapping(identity),
+        **_mounts(spec, is_labelled=is_selinux_enforcing()),
     }
+
+
+def _mounts(spec: InstanceSpec, *, is_labelled: bool) -> dict[str, Any]:
+    """Describe the folders; labelled for SELinux in the older form, which alone can ask for that."""
+    binds = [
+        _bind(spec.code_directory, AGENT_DIRECTORY),
+        _bind(spec.agentcore_directory, AGENTCORE_DIRECTORY, is_read_only=True),
+        _bind(spec.queue_directory, QUEUE_DIRECTORY),
+        *(
+            _bind(f"{spec.queue_directory}/{name}", f"{QUEUE_DIRECTORY}/{name}", is_read_only=True)
+            for name in READ_ONLY_IN_QUEUE
+        ),
+    ]
+    if not is_labelled:
+        return {"Mounts": binds}
+    return {"Binds": [_labelled(bind) for bind in binds]}
+
+
+def _labelled(bind: Mapping[str, Any]) -> str:
+    """Ask for a label: `z` on the runner, which all share, `Z` on a container's own. **Source**: docker-run(1)."""
+    label = "z" if bind["Target"] == AGENTCORE_DIRECTORY else "Z"
+    return f"{bind['Source']}:{bind['Target']}:{'ro' if bind['ReadOnly'] else 'rw'},{label}"
+
+
+def refuse_missing_folders(spec: InstanceSpec) -> None:
+    """Refuse what an engine would make itself, as root, to mount it. **Raises** `RuntimeRefused`."""
+    for folder in (spec.code_directory, spec.agentcore_directory, spec.queue_directory):
+        if not os.path.isdir(folder):
+            raise RuntimeRefused(f"cannot create {spec.name}: {folder} is missing")
 
 
 def _bind(source: str, target: str, *, is_read_only: bool = False) -> dict[str, Any]:
@@ -114,7 +136,7 @@ class _Listed(msgspec.Struct, rename="pascal"):
     labels: dict[str, str] | None = None
 
 
-def observe_inspected(answer: object) -> Observation:
+def observe_inspected(answer: object, *, can_tell_out_of_memory: bool = True) -> Observation:
     """Read the answer to an inspect. **Raises** `RuntimeUnavailable` when it is none."""
     try:
         found = msgspec.convert(answer, _Inspected)
@@ -128,7 +150,9 @@ def observe_inspected(answer: object) -> Observation:
         state=state,
         labels=_labels(found.config.labels),
         exit_code=found.state.exit_code if is_over else None,
-        is_out_of_memory=found.state.oom_killed if is_over else None,
+        is_out_of_memory=(found.state.oom_killed if can_tell_out_of_memory else found.state.oom_killed or None)
+        if is_over
+        else None,
     )
 
 
@@ -156,6 +180,6 @@ def _labels(labels: Mapping[str, str] | None) -> dict[str, str]:
 def _not_understood(error: msgspec.ValidationError) -> RuntimeUnavailable:
     return RuntimeUnavailable(
         "the container engine answers something unexpected",
-        hint="Docker 20.10 or later is needed.",
+        hint="Docker 20.10 or Podman 4 or later is needed.",
         reason=str(error),
     )

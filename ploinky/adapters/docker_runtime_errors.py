@@ -54,9 +54,12 @@ def advice_for(error: Exception) -> str:
     """Tell the operator what to do when the engine does not answer."""
     causes = _causes(error)
     if any(isinstance(cause, PermissionError) for cause in causes):
-        return "Join the group that owns the engine's socket: `sudo usermod -aG docker $USER`, then log in again."
+        return (
+            "Join the group that owns Docker's socket (`sudo usermod -aG docker $USER`, then log in again), or use a "
+            "Podman of your own (`systemctl --user start podman.socket`)."
+        )
     if any(isinstance(cause, FileNotFoundError | ConnectionRefusedError) for cause in causes):
-        return "Install and start Docker, or set DOCKER_HOST to where it listens."
+        return "Install and start Docker or Podman, or set DOCKER_HOST or CONTAINER_HOST to where it listens."
     return "Look at the engine's own log."
 
 

@@ -128,6 +128,8 @@ def _collect(reader: Any, connection: socket.socket, output: ExecOutput, deadlin
                 length -= len(piece)
     except TimeoutError:
         return False
+    except ConnectionResetError:
+        return True  # Podman hangs up so on input that nobody read; how it ended is asked for anyway
     except OSError as error:
         raise RuntimeUnavailable("the container engine broke off the output of a command") from error
     return True

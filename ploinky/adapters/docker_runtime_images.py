@@ -36,13 +36,17 @@ class Images:
             raise ImageUnavailable(f"{reference[:100]!r} is not the name of an image", hint="Use name:tag.")
         return self._local(reference) or self._pull(reference, progress)
 
+    def base_here(self) -> Image | None:
+        """Return the agent base image if the engine has one; nothing is pulled or built."""
+        return self._local(BASE_REFERENCE) or self._local(self._default_image)
+
     def build_base(self, progress: Progress) -> Image:
         with self._building:
             reference = build_base(self._client(), progress)
         return self._required(reference)
 
     def _resolve_base(self, progress: Progress) -> Image:
-        found = self._local(BASE_REFERENCE) or self._local(self._default_image)
+        found = self.base_here()
         if found is not None:
             return found
         with self._building:

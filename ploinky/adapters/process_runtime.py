@@ -64,6 +64,9 @@ class ProcessRuntime:
             return Availability(is_usable=False, version="", reason="needs Linux 5.3 or later, for pidfd_open")
         return Availability(is_usable=True, version="processes, no isolation", reason="")
 
+    def has_own_users(self) -> bool:
+        return False
+
     def resolve_image(self, reference: str, progress: Progress) -> Image:
         return Image(reference="", digest="")
 

@@ -108,7 +108,7 @@ class DeployRequest(Wire, forbid_unknown_fields=True):
     agent: str
     repository: str
     branch: str | None = None
-    runtime: Literal["auto", "docker", "process"] = "auto"
+    runtime: Literal["auto", "docker", "podman", "process"] = "auto"
     image: str | None = None
     access: Annotated[str, msgspec.Meta(max_length=128)] | None = None
     concurrency: int | None = None

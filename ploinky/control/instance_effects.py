@@ -174,10 +174,8 @@ class InstanceEffects:
 
     def _user_id(self, instance: Instance) -> int | None:
         """Return the user an agent runs as: one of its deployment's own where this server may choose."""
-        if instance.runtime == "process":
+        if not self._world.runtimes.get(instance.runtime).has_own_users():
             return None
-        if not self._world.site.is_root:
-            return self._world.site.own_user_id
         return FIRST_AGENT_USER_ID + zlib.crc32(instance.deployment_id.encode()) % AGENT_USER_IDS
 
     def _labels(self, intent: Intent, instance: Instance, spec: port.InstanceSpec) -> dict[str, str]:

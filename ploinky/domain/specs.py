@@ -13,6 +13,7 @@ class RuntimeChoice(StrEnum):
 
     AUTO = "auto"
     DOCKER = "docker"
+    PODMAN = "podman"
     PROCESS = "process"
     MEMORY = "memory"
     """Runs nothing; for tests and simulations."""

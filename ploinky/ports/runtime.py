@@ -29,6 +29,8 @@ class Availability(NamedTuple):
     """What answered, as shown to people: `Docker 20.10.24`; empty when nothing did."""
     reason: str
     """Why it is not usable, as one clause with what to do; empty when it is."""
+    reaches_sockets: bool = True
+    """Whether a Unix socket that an agent makes in its queue can be spoken to from here."""
 
 
 class Image(NamedTuple):
@@ -125,10 +127,16 @@ class Runtime(Protocol):
     """
 
     kind: str
-    """`docker`, `process` or `memory`: the name a deployment asks for."""
+    """`docker`, `podman`, `process` or `memory`: the name a deployment asks for."""
 
     def check(self) -> Availability:
-        """Ask whether this runtime works here, within 5 seconds. Never raises."""
+        """Ask whether this runtime works here, within 5 seconds, the first time within 20. Never raises."""
+
+    def has_own_users(self) -> bool:
+        """Tell whether agents here are users of their own, one for each deployment, and not the server's user.
+
+        Asks nobody. **Raises** `RuntimeUnavailable` when it is not even known where to ask.
+        """
 
     def resolve_image(self, reference: str, progress: Progress) -> Image:
         """Make an image available and return it. An empty reference means the runtime's own agent base image."""

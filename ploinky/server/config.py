@@ -98,7 +98,9 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """How long an instance may take until it says that it is ready."""
     last_logs_lines: Annotated[int, _of_setting("lastLogsLines", " of lines")] = 200
     """Shown where a caller does not say how many."""
-    container_runtime: Annotated[Literal["auto", "docker", "process"], _choice("auto", "docker", "process")] = "auto"
+    container_runtime: Annotated[
+        Literal["auto", "docker", "podman", "process"], _choice("auto", "docker", "podman", "process")
+    ] = "auto"
     """Where deployments run that do not choose themselves."""
     agent_image: Annotated[
         str, msgspec.Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z._:/@-]{0,511}\Z", description="an image's reference")

@@ -14,6 +14,7 @@ from ploinky.domain.errors import PloinkyError
 from ploinky.domain.routing import Route
 from ploinky.domain.specs import DeploymentSpec, RuntimeChoice
 from ploinky.journal.dispatcher import Context
+from ploinky.ports.runtime import Availability
 from ploinky.server.installation import read_profile, write_address, write_launcher, write_profile
 from ploinky.server.node import Node
 from ploinky.usecases.deployments import Variables
@@ -131,16 +132,17 @@ def usable_runtime(runtimes: Runtimes) -> tuple[str, list[str]]:
     lines: list[str] = []
     for kind, runtime in runtimes.by_kind.items():
         found = runtime.check()
-        if not found.is_usable:
-            lines.append(f"{kind} is not usable: {found.reason}")
-            continue
-        try:
-            runtime.resolve_image("", lambda line: say(f"  {line}"))
-        except PloinkyError as error:
-            lines.append(f"{kind} is not usable: {error.message}")
-            continue
-        lines.append(f"{kind} is usable: {found.version}")
-        return kind, lines
+        if found.is_usable:
+            try:
+                runtime.resolve_image("", lambda line: say(f"  {line}"))
+            except PloinkyError as error:
+                found = Availability(is_usable=False, version=found.version, reason=error.message)
+            else:
+                found = runtime.check()  # only with an image can an engine show that it runs agents
+        if found.is_usable:
+            lines.append(f"{kind} is usable: {found.version}")
+            return kind, lines
+        lines.append(f"{kind} is not usable: {found.reason}")
     return "process", lines
 
 

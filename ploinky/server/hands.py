@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+from pathlib import Path
 
 from ploinky.adapters.file_courier import FileCourier
 from ploinky.adapters.file_logs import FileLogStore
@@ -36,7 +37,7 @@ class Hands:
         queues = str(choose_queue_directory(configuration))
         self._courier = FileCourier(queues, asyncio.get_running_loop(), log.warning)
         self.traffic = TaskTraffic(core.views, core.commander, self._courier, core.orders, SignsOfLife(core.clock))
-        self.world = _make_world(core, configuration, self._courier)
+        self.world = _make_world(core, configuration, self._courier, Path(queues))
         effects = InstanceEffects(core.views, self.world, self.traffic)
         defaults = ReleaseDefaults(configuration.task_timeout, configuration.agent_start_timeout_ms / 1000)
         sources = SourceEffects(core.views, self.world, defaults, self.progress.note)
@@ -63,7 +64,7 @@ class Hands:
         self._courier.close()
 
 
-def _make_world(core: Core, configuration: Configuration, courier: Courier) -> World:
+def _make_world(core: Core, configuration: Configuration, courier: Courier, queues: Path) -> World:
     directory = core.storage.directory
     site = Site(
         journal_id=core.storage.store.journal_id,
@@ -73,7 +74,7 @@ def _make_world(core: Core, configuration: Configuration, courier: Courier) -> W
         own_user_id=os.geteuid(),
     )
     return World(
-        runtimes=make_runtimes(configuration, directory),
+        runtimes=make_runtimes(configuration, directory, queues),
         courier=courier,
         sources=make_sources(directory),
         folders=make_folders(directory),

@@ -13,10 +13,12 @@ from typing import Any
 
 import uvloop
 
-from ploinky.adapters.docker_runtime import DockerRuntime
+from ploinky.adapters.docker_runtime import DockerRuntime, PodmanRuntime
 from ploinky.adapters.dulwich_new_repository import make_repository
 from ploinky.adapters.hmac_signer import HmacSigner
+from ploinky.control.runtimes import Runtimes
 from ploinky.domain.errors import DirectoryBusy, DirectoryUnusable
+from ploinky.domain.specs import RuntimeChoice
 from ploinky.journal.dispatcher import Context
 from ploinky.server.config import DEFAULT_ORIGIN, Configuration, load_configuration
 from ploinky.server.first_run import FirstRun, local_url
@@ -130,13 +132,18 @@ def recover_key(overrides: dict[str, object]) -> dict[str, str]:
     return made
 
 
-def build_base_image(progress: Callable[[str], None]) -> str:
-    """Build the image that agents run in. Raises `RuntimeUnavailable` or `ImageUnavailable`."""
-    runtime = DockerRuntime()
+def build_base_image(progress: Callable[[str], None], kind: str) -> str:
+    """Build the image that agents run in for `docker`, `podman` or, with `auto`, the first of them that answers.
+
+    Raises `RuntimeUnavailable` or `ImageUnavailable`.
+    """
+    engines = {"docker": DockerRuntime(), "podman": PodmanRuntime()}
     try:
-        return runtime.build_base_image(progress).reference
+        runtime = Runtimes(engines).choose(RuntimeChoice(kind), needs_image=True)
+        return engines[runtime.kind].build_base_image(progress).reference
     finally:
-        runtime.close()
+        for engine in engines.values():
+            engine.close()
 
 
 def init_repository(path: str) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ploinky.adapters.agent_folders import FileAgentFolders
-from ploinky.adapters.docker_runtime import DockerRuntime
+from ploinky.adapters.docker_runtime import DockerRuntime, PodmanRuntime
 from ploinky.adapters.dulwich_sources import DulwichSources
 from ploinky.adapters.process_runtime import ProcessRuntime
 from ploinky.control.runtimes import Runtimes
@@ -12,12 +12,17 @@ from ploinky.ports.sources import AgentFolders, Sources
 from ploinky.server.config import Configuration
 
 
-def make_runtimes(configuration: Configuration, directory: Path) -> Runtimes:
+def make_runtimes(configuration: Configuration, directory: Path, queues: Path) -> Runtimes:
     """Make the runtimes in the order of preference; a configured one is the only one."""
     known: dict[str, Runtime] = {
-        "docker": DockerRuntime(default_image=configuration.agent_image),
-        "process": ProcessRuntime(directory / "processes"),
+        engine.kind: engine(
+            default_image=configuration.agent_image,
+            trial_folder=queues / f"trial-{engine.kind}",
+            findings_file=directory / "engines" / f"{engine.kind}.json",
+        )
+        for engine in (DockerRuntime, PodmanRuntime)
     }
+    known["process"] = ProcessRuntime(directory / "processes")
     chosen = configuration.container_runtime
     return Runtimes(known if chosen == "auto" else {chosen: known[chosen]})
 

@@ -202,7 +202,7 @@ def test_exits_with(ploinky: CommandLine, stub: StubServer, reply: Reply, code: 
         ("--concurrency", "0"),
         ("--concurrency", "many"),
         ("--task-timeout", "-1"),
-        ("--runtime", "podman"),
+        ("--runtime", "lxc"),
         ("--env", "1A=x"),
         ("--env", "=x"),
         ("--env", "NOT_SET_HERE"),

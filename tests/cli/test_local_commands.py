@@ -37,8 +37,8 @@ class ServerDouble(types.ModuleType):
         self._note("recover_key", overrides)
         return {"key": "plk_new", "keyId": "k2"}
 
-    def build_base_image(self, progress: Callable[[str], None]) -> str:
-        self._note("build_base_image")
+    def build_base_image(self, progress: Callable[[str], None], kind: str) -> str:
+        self._note("build_base_image", kind)
         progress("unpacking\n\x1b[1mpackages")
         return "ploinky-agent:1"
 
@@ -116,6 +116,8 @@ def test_builds_the_image(local: CommandLine, server: ServerDouble) -> None:
     assert (ran.code, ran.out) == (0, "built ploinky-agent:1\n")
     assert ran.err == "unpacking \\x1b[1mpackages\n"
     assert json.loads(local.succeeds("image", "build-base", "--json")) == {"image": "ploinky-agent:1"}
+    local.succeeds("image", "build-base", "--runtime", "podman")
+    assert [call[1] for call in server.calls] == ["auto", "auto", "podman"]
 
 
 @pytest.fixture

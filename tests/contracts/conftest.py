@@ -1,25 +1,29 @@
 """Every runtime there is, for the suites that hold them to one contract."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from ploinky.adapters.docker_runtime import DockerRuntime
+from ploinky.adapters.docker_runtime import DockerRuntime, PodmanRuntime
 from ploinky.adapters.memory.runtime import MemoryRuntime
 from ploinky.adapters.process_runtime import ProcessRuntime
 from ploinky.ports.runtime import Runtime
-from tests.contracts.runtime_harness import Bench
+from tests.contracts.runtime_harness import ENGINES, Bench
 
 
 def make_runtime(kind: str, folder: Path) -> Runtime:
-    if kind == "memory":
-        return MemoryRuntime()
-    return DockerRuntime() if kind == "docker" else ProcessRuntime(folder / "state")
+    makers: dict[str, Callable[[], Runtime]] = {
+        "memory": MemoryRuntime,
+        "process": lambda: ProcessRuntime(folder / "state"),
+        "docker": DockerRuntime,
+        "podman": PodmanRuntime,
+    }
+    return makers[kind]()
 
 
-@pytest.fixture(params=["memory", "process", pytest.param("docker", marks=pytest.mark.docker)])
+@pytest.fixture(params=["memory", "process", *ENGINES])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """Give each runtime in turn, with folders and names of the test's own."""
     runtime = make_runtime(request.param, tmp_path)

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+import pytest
+
 from ploinky.adapters.memory.runtime import MemoryRuntime
 from ploinky.ports.runtime import (
     LABEL_JOURNAL,
@@ -18,6 +20,8 @@ from tests.waiting import wait_until
 
 DEADLINE_SECONDS = 20.0
 NOBODY = 65534
+ENGINES = [pytest.param(kind, marks=getattr(pytest.mark, kind)) for kind in ("docker", "podman")]
+"""Parameters of a fixture that runs on every container engine."""
 
 
 def eventually(condition: Callable[[], bool], what: str) -> None:

@@ -126,7 +126,7 @@ def test_takes_options_in_both_spellings(machine: Machine) -> None:
         *[("port", value) for value in (-1, 65536, 1.5, "8000", True, None, [8000], {"a": 1})],
         *[("taskTimeout", value) for value in (0, 86_401, "fast", True)],
         *[("logLevel", value) for value in ("trace", "INFO", 1)],
-        *[("containerRuntime", value) for value in ("podman", "memory", "")],
+        *[("containerRuntime", value) for value in ("lxc", "memory", "")],
         *[("agentImage", value) for value in ("", "a b", "-x", "x\n")],
         *[("host", value) for value in ("", "a b", "http://x", "x\n")],
         *[("dataDirectory", value) for value in ("", "/", "~other/x", "a\0b", "a\nb", "x" * 1025, None)],

@@ -76,6 +76,9 @@ class MemoryRuntime:
     def check(self) -> Availability:
         return Availability(is_usable=True, version="memory, nothing runs", reason="")
 
+    def has_own_users(self) -> bool:
+        return False
+
     def resolve_image(self, reference: str, progress: Progress) -> Image:
         self.before_call("resolve_image", reference)
         return Image(reference=reference, digest="")

@@ -24,7 +24,7 @@ NO_WAIT = click.option("--no-wait", is_flag=True, help="Return once it is accept
 @click.argument("agent")
 @click.option("--repository", metavar="URL|PATH|NAME", required=True, help="Where the agent's folder is.")
 @click.option("--branch", metavar="NAME", help="Of the repository; else its own default.")
-@click.option("--runtime", type=click.Choice(["auto", "docker", "process"]), help="What to run it with.")
+@click.option("--runtime", type=click.Choice(["auto", "docker", "podman", "process"]), help="What to run it with.")
 @click.option("--image", metavar="REFERENCE", help="The container image; else the manifest's.")
 @click.option("--access", metavar="public|authenticated|PERMISSION", help="Who may call it; else the manifest's.")
 @click.option("--concurrency", type=click.IntRange(1, LARGEST_CONCURRENCY), help="Tasks at the same time.")

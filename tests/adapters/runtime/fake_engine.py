@@ -29,9 +29,9 @@ class Connection(http.server.BaseHTTPRequestHandler):
         return
 
     def _answer(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         engine: FakeEngine = self.server.engine  # type: ignore[attr-defined]  # set by FakeEngine
-        answer = engine.answer_to(self.command, self.path)
+        answer = engine.answer_to(self.command, self.path, content)
         if answer is None:
             self.close_connection = True  # hang up without a word
             return
@@ -66,6 +66,7 @@ class FakeEngine:
     def __init__(self, socket_path: Path) -> None:
         self.base_url = f"unix://{socket_path}"
         self.calls: list[str] = []
+        self._received: list[tuple[str, bytes]] = []
         self._answers: list[tuple[re.Pattern[str], Callable[[], Answer | None]]] = []
         self.on("GET /version", (200, {"ApiVersion": "1.41", "Version": "20.10.24"}))
         self._server = Server(str(socket_path), Connection)
@@ -85,9 +86,14 @@ class FakeEngine:
     def on_call(self, pattern: str, answer: Callable[[], Answer | None]) -> None:
         self._answers.insert(0, (re.compile(pattern), answer))
 
-    def answer_to(self, method: str, path: str) -> Answer | None:
+    def bodies(self, pattern: str) -> list[Any]:
+        """Give what was sent with the calls that match, in order."""
+        return [json.loads(content or b"null") for call, content in self._received if re.match(pattern, call)]
+
+    def answer_to(self, method: str, path: str, content: bytes) -> Answer | None:
         call = f"{method} {re.sub(r'^/v[0-9.]+', '', path)}"
         self.calls.append(call)
+        self._received.append((call, content))
         for pattern, answer in self._answers:
             if pattern.match(call):
                 return answer()

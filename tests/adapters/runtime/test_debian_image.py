@@ -55,11 +55,11 @@ class TakesImages:
 
     def __init__(self, answer: str = '{"status": "sha256:1"}\r\n') -> None:
         self.answer = answer
-        self.imported: list[tuple[str, str]] = []
+        self.imported: list[str] = []
         self.names: list[str] = []
 
-    def import_image_from_data(self, data: object, repository: str, tag: str, changes: list[str]) -> str:
-        self.imported.append((repository, tag))
+    def import_image_from_data(self, data: object, repository: str, *, changes: list[str]) -> str:
+        self.imported.append(repository)
         with tarfile.open(fileobj=data) as tar:  # type: ignore[call-overload]  # any readable object will do
             self.names = tar.getnames()
         assert "WORKDIR /agent" in changes
@@ -86,7 +86,7 @@ class TestBuild:
         """The system's Python is found, its dependencies followed, and nothing temporary stays."""
         engine, lines = TakesImages(), list[str]()
         assert build_base(engine, lines.append) == BASE_REFERENCE
-        assert engine.imported == [("ploinky/agent-base", "1")]
+        assert engine.imported == [BASE_REFERENCE]
         asked_for = debian.calls().split("download ")[1].split()
         assert asked_for == ["busybox-static", "ca-certificates", "libc6", "libpython3.99-stdlib", "python3.99-minimal"]
         assert {"usr/bin/python3", "usr/bin/sh", "agent/.ploinky/queue", "agentCore", "tmp"} <= set(engine.names)
