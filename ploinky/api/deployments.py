@@ -141,7 +141,7 @@ class InstanceRoutes(Controller):
         self, services: Injected, page: PageNumber = 1, per_page: PerPage = 50
     ) -> Page[InstanceShape]:
         """List the containers and processes of all deployments."""
-        shapes = [instance_shape(key, row.state) for key, row in services.views.instances.items()]
+        shapes = [instance_shape(key, row) for key, row in services.views.instances.items()]
         return paged(shapes, page, per_page, "/management/api/instances", {})
 
     @get("/routes")

@@ -47,6 +47,8 @@ class LastRollout(Wire):
     message: str
     hint: str
     exit_code: int | None
+    explanation: str
+    """The exit code in words; empty when nothing is known."""
     log_tail: str
 
 
@@ -59,9 +61,60 @@ class InstanceShape(Wire):
     status: str
     is_ready: bool
     is_unobservable: bool
+    unknown_since: datetime | None
+    """When its engine was first found silent, while it is: `status` is what was last seen."""
     runtime: str
     name: str
     image: str
+    created_at: datetime
+    exit_code: int | None
+    explanation: str
+    """How it ended, in words; empty while it has not."""
+
+
+class ExecRequest(Wire, forbid_unknown_fields=True):
+    """What `POST /deployments/{id}/exec` reads."""
+
+    command: Annotated[
+        list[Annotated[str, msgspec.Meta(min_length=1, max_length=65_536)]], msgspec.Meta(min_length=1, max_length=256)
+    ]
+    stdin: str = ""
+    encoding: Literal["utf-8", "base64"] = "utf-8"
+    """Of `stdin`, and of what is answered. As UTF-8, bytes that are none are replaced."""
+    timeout_seconds: Annotated[float, msgspec.Meta(gt=0, le=600)] = 30.0
+    generation: int | None = None
+    """None = the one that serves."""
+    instance: int | None = None
+    """Its number within the generation; None = the first that runs."""
+
+
+class ExecShape(Wire):
+    """How a command inside an instance ended."""
+
+    instance: str
+    exit_code: int
+    explanation: str
+    stdout: str
+    stderr: str
+    is_truncated: bool
+    is_timed_out: bool
+
+
+class UsageShape(Wire):
+    """What an instance takes of the machine. Null is what its runtime cannot tell."""
+
+    instance: str
+    deployment: str
+    runtime: str
+    cpu_seconds: float | None
+    cpu_percent: float | None
+    """Of one processor, since the last look; null at the first."""
+    memory_bytes: int | None
+    memory_limit_bytes: int | None
+    pids: int | None
+    pids_limit: int | None
+    is_unknown: bool
+    """Its engine does not answer, or it does not run."""
 
 
 class TaskCounts(Wire):

@@ -18,6 +18,7 @@ from ploinky.usecases.admission import Principal
 from ploinky.usecases.deployments import Deployments
 from ploinky.usecases.event_feed import EventFeed
 from ploinky.usecases.keys import Keys
+from ploinky.usecases.operations import Operations
 from ploinky.usecases.task_accounts import TaskAccounts
 from ploinky.usecases.tasks import Tasks
 from ploinky.views.views import Views
@@ -32,6 +33,7 @@ class Services(NamedTuple):
     tasks: Tasks
     accounts: TaskAccounts
     keys: Keys
+    operations: Operations
     feed: EventFeed
     runtimes: Runtimes
     logs: LogStore

@@ -17,6 +17,7 @@ from ploinky.api.schemas import (
 from ploinky.api.services import Services
 from ploinky.domain.deployment import Deployment, RolloutEnd
 from ploinky.domain.events import TaskSucceeded
+from ploinky.domain.exit_codes import explain_end
 from ploinky.domain.instance import Instance, Status
 from ploinky.journal.codec import from_microseconds
 from ploinky.ports.journal_store import Record
@@ -54,7 +55,7 @@ def deployment_shape(services: Services, deployment_id: str, row: Row[Deployment
         last_rollout=_last_rollout(state.last_end),
         warnings=list(release.warnings) if release else [],
         progress=services.progress(deployment_id) if state.rollout else "",
-        instances=[instance_shape(key, instance) for key, instance in instances],
+        instances=[instance_shape(key, services.views.instances.rows[key]) for key, _ in instances],
         tasks=_task_counts(services, deployment_id, instances),
         version=row.version,
         created_at=row.created_at,
@@ -87,6 +88,7 @@ def _last_rollout(end: RolloutEnd | None) -> LastRollout | None:
         message=end.message,
         hint=end.hint,
         exit_code=end.evidence.exit_code,
+        explanation=explain_end(end.evidence.exit_code, is_out_of_memory=end.evidence.is_out_of_memory),
         log_tail=end.evidence.log_tail,
     )
 
@@ -99,8 +101,9 @@ def _task_counts(services: Services, deployment_id: str, instances: list[tuple[s
     )
 
 
-def instance_shape(instance_id: str, instance: Instance) -> InstanceShape:
+def instance_shape(instance_id: str, row: Row[Instance]) -> InstanceShape:
     """Show an instance."""
+    instance = row.state
     return InstanceShape(
         id=instance_id,
         deployment=instance.deployment_id,
@@ -108,9 +111,13 @@ def instance_shape(instance_id: str, instance: Instance) -> InstanceShape:
         status=str(instance.status),
         is_ready=instance.is_ready,
         is_unobservable=instance.is_unobservable,
+        unknown_since=instance.unobservable_since,
         runtime=instance.runtime,
         name=instance.name,
         image=instance.image,
+        created_at=row.created_at,
+        exit_code=instance.evidence.exit_code,
+        explanation=explain_end(instance.evidence.exit_code, is_out_of_memory=instance.evidence.is_out_of_memory),
     )
 
 

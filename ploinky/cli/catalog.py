@@ -21,6 +21,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "agent": ("agent:agent", "Start, stop, restart or update a deployment."),
         "instances": ("listings:instances", "List what runs for the deployments."),
         "routes": ("listings:routes", "List which deployment answers where."),
+        "exec": ("operations:exec_command", "Run a command inside an instance."),
+        "stats": ("operations:stats", "Show what instances take of the machine."),
         "logs": ("logs:logs", "Show what a deployment's instances wrote."),
     },
     "Work": {

@@ -114,7 +114,8 @@ def rollout_failure(deployment: "JsonObject") -> CommandFailed:
     last = end if isinstance(end, dict) else {}
     evidence = [f"step: {cell_text(last.get('step'))}"]
     if last.get("exitCode") is not None:
-        evidence.append(f"exit code: {cell_text(last['exitCode'])}")
+        words = last.get("explanation")
+        evidence.append(f"exit code: {cell_text(last['exitCode'])}{f' ({words})' if words else ''}")
     tail = last.get("logTail")
     lines = tail.splitlines() if isinstance(tail, str) else tail if isinstance(tail, list) else []
     if lines:

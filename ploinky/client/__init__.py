@@ -4,5 +4,15 @@ from ploinky.client.answers import JsonObject
 from ploinky.client.api import PloinkyClient
 from ploinky.client.calls import Called
 from ploinky.client.errors import AddressInvalid, ApiError, ClientError, ConnectionFailed
+from ploinky.client.execution import ExecResult
 
-__all__ = ["AddressInvalid", "ApiError", "Called", "ClientError", "ConnectionFailed", "JsonObject", "PloinkyClient"]
+__all__ = [
+    "AddressInvalid",
+    "ApiError",
+    "Called",
+    "ClientError",
+    "ConnectionFailed",
+    "ExecResult",
+    "JsonObject",
+    "PloinkyClient",
+]

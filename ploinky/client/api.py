@@ -1,5 +1,6 @@
 """The management API as Python methods."""
 
+import base64
 import types
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, Self
@@ -11,10 +12,13 @@ from ploinky.client.calls import Called, call_agent
 from ploinky.client.connection import Connection
 from ploinky.client.errors import ApiError
 from ploinky.client.event_feed import EventFeed
+from ploinky.client.execution import ExecResult, exec_result
 
 API = "/management/api"
 DEFAULT_TIMEOUT_SECONDS = 60.0
 EVENTS_PER_PAGE = 500
+EXEC_MARGIN_SECONDS = 30.0
+"""Beyond the time a command may take: killing it, and the way there and back."""
 
 Change = Literal["start", "stop", "restart", "update"]
 
@@ -92,6 +96,37 @@ class PloinkyClient:
         """Give the newest lines that the deployment's instances wrote."""
         path = _with_query(f"/deployments/{quote_segment(deployment_id)}/logs", {"tail": tail_lines})
         return checked(self._connection.request("GET", API + path)).text
+
+    def exec(
+        self,
+        deployment_id: str,
+        command: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        timeout_seconds: float = 30.0,
+        generation: int | None = None,
+        instance: int | None = None,
+    ) -> ExecResult:
+        """Run a command inside an instance of a deployment to its end. Not idempotent."""
+        document = {
+            "command": [*command],
+            "stdin": base64.b64encode(stdin).decode(),
+            "encoding": "base64",
+            "timeoutSeconds": timeout_seconds,
+            "generation": generation,
+            "instance": instance,
+        }
+        path = f"{API}/deployments/{quote_segment(deployment_id)}/exec"
+        waited_seconds = timeout_seconds + EXEC_MARGIN_SECONDS
+        answer = self._connection.request("POST", path, body=document, timeout_seconds=waited_seconds)
+        return exec_result(answer)
+
+    def stats(
+        self, deployment_id: str | None = None, *, page: int | None = None, per_page: int | None = None
+    ) -> JsonObject:
+        """Give what instances take of the machine, those of a deployment or all."""
+        path = f"/deployments/{quote_segment(deployment_id)}/stats" if deployment_id is not None else "/stats"
+        return self._get(path, page=page, perPage=per_page)
 
     def tasks(self, *, page: int | None = None, per_page: int | None = None, **wanted: str | None) -> JsonObject:
         """List tasks, those with `deployment=` and `state=` if given."""

@@ -196,6 +196,13 @@ class RecordRemoved(InstanceCommand, frozen=True, kw_only=True):
     """The engine has forgotten it."""
 
 
+class RecordExec(InstanceCommand, frozen=True, kw_only=True):
+    """Somebody is about to run a command inside it."""
+
+    program: str
+    argument_count: int
+
+
 class RecordUnobservable(InstanceCommand, frozen=True, kw_only=True):
     """The engine cannot be asked."""
 

@@ -254,11 +254,22 @@ class InstanceRemoved(Event, frozen=True, kw_only=True):
     TYPE = "instance.removed"
 
 
+class ExecRequested(Event, frozen=True, kw_only=True):
+    """Somebody ran a command inside it. Neither arguments nor output are kept: both may hold secrets."""
+
+    TYPE = "instance.exec_requested"
+    program: str
+    """The command's first word."""
+    argument_count: int
+    """How many words followed."""
+
+
 class InstanceUnobservable(Event, frozen=True, kw_only=True):
     """The engine cannot be asked: its state is what was last seen."""
 
     TYPE = "instance.unobservable"
     reason: str
+    since: datetime | None = None
 
 
 class InstanceObservedAgain(Event, frozen=True, kw_only=True):

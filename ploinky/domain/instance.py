@@ -4,6 +4,7 @@ It is never started twice: a restart is a new generation of its deployment. What
 (`is_unobservable`) stands beside the status, which keeps what was last seen.
 """
 
+from datetime import datetime
 from enum import StrEnum
 
 import msgspec
@@ -44,6 +45,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     queue_identity: str = ""
     is_ready: bool = False
     is_unobservable: bool = False
+    unobservable_since: datetime | None = None
     is_stop_requested: bool = False
     stop_reason: str = ""
     """Why it was asked to stop, or how it was seen to have ended."""
@@ -74,9 +76,13 @@ def decide(command: c.Command, state: Instance, indexes: Indexes) -> Decision:
             return _progress(command, state)
         case c.StopInstance() | c.RecordStopped() | c.RemoveInstance() | c.RecordRemoved():
             return _end(command, state)
+        case c.RecordExec():
+            if state.status is not Status.RUNNING:
+                raise _not_now(command, state)
+            return [e.ExecRequested(program=command.program, argument_count=command.argument_count)]
         case c.RecordUnobservable():
             is_news = state.status is not Status.REMOVED and not state.is_unobservable
-            return [e.InstanceUnobservable(reason=command.reason)] if is_news else []
+            return [e.InstanceUnobservable(reason=command.reason, since=indexes.now)] if is_news else []
         case c.RecordObservedAgain():
             return [e.InstanceObservedAgain()] if state.is_unobservable else []
         case _:
@@ -211,9 +217,9 @@ def _evolve_end(state: Instance, event: e.Event) -> Instance:
         case e.InstanceRemoved():
             return replace(state, status=Status.REMOVED, is_unobservable=False)
         case e.InstanceUnobservable():
-            return replace(state, is_unobservable=True)
+            return replace(state, is_unobservable=True, unobservable_since=event.since)
         case e.InstanceObservedAgain():
-            return replace(state, is_unobservable=False)
+            return replace(state, is_unobservable=False, unobservable_since=None)
         case _:
             return state
 

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from ploinky.domain import commands as c
 from ploinky.domain.deployment import Deployment, Desired, Rollout, Step
+from ploinky.domain.exit_codes import explain_end
 from ploinky.domain.ids import instance_id
 from ploinky.domain.instance import LIVE, OVER, Instance, Status
 from ploinky.domain.specs import Evidence
@@ -79,10 +80,9 @@ def _start_failure(instance: Instance) -> tuple[str, str, str, str] | None:
 
 
 def _explain_exit(evidence: Evidence) -> str:
-    if evidence.is_out_of_memory:
-        return "The agent ran out of memory before it was ready"
     code = "" if evidence.exit_code is None else f" with code {evidence.exit_code}"
-    return f"The agent exited{code} before it was ready"
+    words = explain_end(evidence.exit_code, is_out_of_memory=evidence.is_out_of_memory)
+    return f"The agent exited{code} before it was ready{f': {words}' if words else ''}"
 
 
 def _hint(evidence: Evidence) -> str:

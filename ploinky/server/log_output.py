@@ -138,6 +138,9 @@ EVENT_LINES: Mapping[type[Event], EventLine] = {
     ),
     e.InstanceRemoveRequested: EventLine(_DEBUG, "instance {r.subject_id} is to be removed"),
     e.InstanceRemoved: EventLine(_DEBUG, "instance {r.subject_id} removed"),
+    e.ExecRequested: EventLine(
+        _INFO, "{r.actor} runs {e.program} with {e.argument_count} arguments in instance {r.subject_id}"
+    ),
     e.InstanceUnobservable: EventLine(_WARNING, "instance {r.subject_id} cannot be observed: {e.reason}"),
     e.InstanceObservedAgain: EventLine(_INFO, "instance {r.subject_id} is observed again"),
     e.OrphanFound: EventLine(_WARNING, "{e.runtime} runs {e.name}, which the journal does not know"),

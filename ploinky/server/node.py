@@ -21,6 +21,7 @@ from ploinky.server.log_output import EventLog
 from ploinky.server.storage import Storage
 from ploinky.usecases.deployments import Deployments
 from ploinky.usecases.keys import Keys
+from ploinky.usecases.operations import Operations
 from ploinky.usecases.task_accounts import TaskAccounts
 from ploinky.usecases.tasks import Tasks
 from ploinky.usecases.vault import Vault
@@ -74,6 +75,7 @@ class Node:
             tasks=tasks,
             accounts=accounts,
             keys=self.keys,
+            operations=Operations(core.views, core.commander, world.runtimes, core.pools, core.clock),
             feed=core.feed,
             runtimes=world.runtimes,
             logs=world.logs,

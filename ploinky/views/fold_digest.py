@@ -90,7 +90,8 @@ def _tasks() -> Iterator[tuple[str, e.Event]]:
 def _ends() -> Iterator[tuple[str, e.Event]]:
     yield "instance/d1.1.0", e.InstancePaused()
     yield "instance/d1.1.0", e.InstanceResumed()
-    yield "instance/d1.1.0", e.InstanceUnobservable(reason="away")
+    yield "instance/d1.1.0", e.ExecRequested(program="ls", argument_count=1)
+    yield "instance/d1.1.0", e.InstanceUnobservable(reason="away", since=BEGINNING)
     yield "deployment/d1", e.DeploymentUpdated(spec=msgspec.structs.replace(_SPEC, branch="next"), environment=_PAYLOAD)
     yield "deployment/d1", e.RolloutRequested(generation=2, reason="update", release=_RELEASE)
     yield "instance/d1.2.0", _created(2)

@@ -21,8 +21,30 @@ LISTS: dict[str, tuple[tuple[str, ...], str, dict[str, Any], tuple[str, ...]]] =
     "instances": (
         ("instances",),
         "~/instances",
-        page_of({"id": "dep1.1.0", "status": "running", "isReady": False, "runtime": "docker", "deployment": "dep1"}),
-        ("dep1.1.0  running  no     docker   -     dep1",),
+        page_of(
+            {
+                "id": "dep1.1.0",
+                "status": "running",
+                "isReady": False,
+                "generation": 1,
+                "runtime": "docker",
+                "deployment": "dep1",
+            },
+            {
+                "id": "dep1.2.0",
+                "status": "stopped",
+                "isReady": False,
+                "generation": 2,
+                "runtime": "docker",
+                "deployment": "dep1",
+                "exitCode": 137,
+                "explanation": "killed (SIGKILL)",
+            },
+        ),
+        (
+            "dep1.1.0  running  no     1           docker   -    dep1        -",
+            "dep1.2.0  stopped  no     2           docker   -    dep1        137: killed (SIGKILL)",
+        ),
     ),
     "routes": (
         ("routes",),
@@ -222,3 +244,12 @@ def test_does_not_trip_over_odd_rows(ploinky: CommandLine, stub: StubServer) -> 
     assert len(ploinky.succeeds("deployments").splitlines()) == 2
     stub.answer("GET", "~/deployments", Reply(200, {"data": "none"}))
     assert ploinky("deployments").code == 0
+
+
+def test_an_instance_of_a_silent_engine_is_unknown(ploinky: CommandLine, stub: StubServer) -> None:
+    """What was last seen is not shown as the present while the engine does not answer."""
+    row = {"id": "dep1.1.0", "status": "running", "isUnobservable": True, "unknownSince": "2026-01-01T00:00:00Z"}
+    stub.answer("GET", "~/instances", Reply(200, page_of(row, {**row, "unknownSince": None})))
+    printed = ploinky.succeeds("instances").splitlines()
+    assert "unknown since 2026-01-01T00:00:00Z" in printed[1]
+    assert "running" not in "".join(printed)

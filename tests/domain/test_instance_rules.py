@@ -22,7 +22,7 @@ from tests.domain.samples import (
     serving,
     serving_instance,
 )
-from tests.domain.specification import Past, World, given
+from tests.domain.specification import START, Past, World, given
 
 STARTING = [*requested(), *prepared()]
 REPLACE = c.StopInstance(subject_id="d1.1.0", reason="replaced", grace_seconds=10.0)
@@ -116,10 +116,14 @@ def test_keeps_how_it_ended_by_itself() -> None:
 def test_cannot_be_seen_and_is_what_it_was() -> None:
     """An engine that does not answer leaves the status as it was last seen."""
     unobservable = c.RecordUnobservable(subject_id="d1.1.0", reason="no answer")
-    world = given([*STARTING, *ready()]).when(unobservable).then(e.InstanceUnobservable(reason="no answer"))
+    world = (
+        given([*STARTING, *ready()]).when(unobservable).then(e.InstanceUnobservable(reason="no answer", since=START))
+    )
     assert (world.state(FIRST).status, world.state(FIRST).is_unobservable) == (Status.RUNNING, True)
+    assert world.state(FIRST).unobservable_since == START
     world.execute(c.RecordObservedAgain(subject_id="d1.1.0"))
     assert not world.state(FIRST).is_unobservable
+    assert world.state(FIRST).unobservable_since is None
 
 
 def test_an_end_that_is_seen_is_an_observation() -> None:

@@ -48,6 +48,7 @@ LEGEND: dict[str, Expectation] = {
     "end": (e.InstanceStopped,),
     "drop": (e.InstanceRemoveRequested,),
     "gone": (e.InstanceRemoved,),
+    "exec": (e.ExecRequested,),
     "lost": (e.InstanceUnobservable,),
     "seen": (e.InstanceObservedAgain,),
     "orph": (e.OrphanFound,),
@@ -67,6 +68,7 @@ Stop       404    no      no     no      stop    stop  stop   stop  .      .    
 Stopped    404    no      no     no      end     end   end    end   end    end    end    .       .        .       end
 Remove     404    drop    drop   .       no      no    no     no    no     no     no     drop    .        .       no
 Removed    404    no      no     gone    no      no    no     no    no     no     no     no      gone     .       no
+Exec       404    no      no     no      exec    exec  no     no    exec   no     exec   no      no       no      exec
 Unobserved 404    lost    lost   lost    lost    lost  lost   lost  lost   lost   .      lost    lost     .       lost
 Observed   404    .       .      .       .       .     .      .     .      .      seen   .       .        .       .
 Orphan     orph   .       .      .       .       .     .      .     .      .      .      .       .        orph    .
@@ -93,6 +95,7 @@ COMMANDS: dict[str, c.Command] = {
     "Stopped": c.RecordStopped(subject_id="d1.1.0", reason="exited"),
     "Remove": c.RemoveInstance(subject_id="d1.1.0"),
     "Removed": c.RecordRemoved(subject_id="d1.1.0"),
+    "Exec": c.RecordExec(subject_id="d1.1.0", program="ls", argument_count=1),
     "Unobserved": c.RecordUnobservable(subject_id="d1.1.0", reason="no answer"),
     "Observed": c.RecordObservedAgain(subject_id="d1.1.0"),
     "Orphan": c.ReportOrphan(subject_id="d1.1.0", runtime="process", name="n"),

@@ -73,7 +73,8 @@ _INSTANCE: tuple[e.Event, ...] = (
     e.InstanceStopped(reason="exited", evidence=EVIDENCE),
     e.InstanceRemoveRequested(),
     e.InstanceRemoved(),
-    e.InstanceUnobservable(reason="away"),
+    e.ExecRequested(program="ls", argument_count=2),
+    e.InstanceUnobservable(reason="away", since=AT),
     e.InstanceObservedAgain(),
     e.OrphanFound(runtime="docker", name="stray"),
 )

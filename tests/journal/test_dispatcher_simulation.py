@@ -149,7 +149,7 @@ class Simulation:
         key = self.random.choice([instance_id(deployment_id, generation, 0), *self.steps.views.instances.rows])
         outcomes = sample.roll_out(deployment_id, generation)
         likely: list[c.Command] = [*outcomes[2:5], *outcomes[2:5], c.RecordPaused(subject_id=key)]
-        likely.append(c.RecordResumed(subject_id=key))
+        likely += [c.RecordResumed(subject_id=key), c.RecordExec(subject_id=key, program="ls", argument_count=1)]
         unlikely: list[c.Command] = [
             c.RecordStartFailed(subject_id=key, code="X", message="no"),
             sample.stop_instance(key),

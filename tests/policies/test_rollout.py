@@ -114,7 +114,11 @@ def test_a_failed_start_fails_the_rollout() -> None:
     [
         (EVIDENCE, "The agent exited with code 3 before it was ready", "Its last lines are attached."),
         (Evidence(), "The agent exited before it was ready", ""),
-        (Evidence(exit_code=137, is_out_of_memory=True), "The agent ran out of memory before it was ready", ""),
+        (
+            Evidence(exit_code=137, is_out_of_memory=True),
+            "The agent exited with code 137 before it was ready: ran out of memory and was killed",
+            "",
+        ),
     ],
 )
 def test_an_early_exit_fails_the_rollout(evidence: Evidence, message: str, hint: str) -> None:

@@ -5,9 +5,20 @@ from typing import Any, TypeVar
 
 import click
 
-from ploinky.cli.output import Column, cell_text, field, print_fields, print_json, print_page
+from ploinky.cli.output import (
+    Column,
+    cell_text,
+    field,
+    print_fields,
+    print_json,
+    print_page,
+    print_table,
+    rows_of,
+    say,
+)
 from ploinky.cli.session import Session, pass_session, remote_options
 from ploinky.cli.targets import find_deployment, name_of
+from ploinky.cli.units import age_text
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -24,6 +35,21 @@ def _tasks(row: Mapping[str, Any]) -> str:
     return f"{cell_text(field(row, 'tasks.waiting'))}/{cell_text(field(row, 'tasks.running'))}"
 
 
+def _status(row: Mapping[str, Any]) -> Any:
+    """Show what was last seen only as that while the engine does not answer."""
+    if not row.get("isUnobservable"):
+        return row.get("status")
+    since = row.get("unknownSince")
+    return f"unknown since {since}" if since else "unknown"
+
+
+def _how_it_ended(row: Mapping[str, Any]) -> str | None:
+    code, words = row.get("exitCode"), row.get("explanation")
+    if code is None:
+        return str(words) if words else None
+    return f"{code}: {words}" if words else f"{code}"
+
+
 DEPLOYMENTS = (
     Column("DEPLOYMENT", lambda row: name_of(dict(row))),
     Column("STATE", "state", is_state=True),
@@ -35,11 +61,13 @@ DEPLOYMENTS = (
 )
 INSTANCES = (
     Column("INSTANCE", lambda row: row.get("id") or row.get("name")),
-    Column("STATUS", "status", is_state=True),
+    Column("STATUS", _status, is_state=True),
     Column("READY", "isReady"),
+    Column("GENERATION", "generation"),
     Column("RUNTIME", "runtime"),
-    Column("NAME", "name"),
+    Column("AGE", lambda row: age_text(row.get("createdAt"))),
     Column("DEPLOYMENT", "deployment"),
+    Column("ENDED", _how_it_ended),
 )
 ROUTES = (
     Column("DOMAIN", "domain"),
@@ -103,7 +131,7 @@ def _show_deployment(session: Session, deployment: dict[str, Any]) -> None:
         print_json(deployment)
         return
     rollout, end = deployment.get("rollout"), deployment.get("lastRollout")
-    ran = deployment.get("instances")
+    ran = rows_of({"data": deployment.get("instances")})
     print_fields(
         {
             "deployment": name_of(deployment),
@@ -124,11 +152,14 @@ def _show_deployment(session: Session, deployment: dict[str, Any]) -> None:
             "last rollout": _end_text(end) if isinstance(end, dict) else None,
             "tasks waiting": field(deployment, "tasks.waiting"),
             "tasks running": field(deployment, "tasks.running"),
-            "instances": len(ran) if isinstance(ran, list) else None,
+            "instances": len(ran),
             "created": deployment.get("createdAt"),
             "updated": deployment.get("updatedAt"),
         }
     )
+    if ran:
+        say("")
+        print_table(ran, [column for column in INSTANCES if column.title != "DEPLOYMENT"])
 
 
 def _rollout_text(rollout: Mapping[str, Any]) -> str:
