@@ -10,7 +10,7 @@ import tempfile
 
 from ploinky.adapters.durable_folders import sync_file_system
 from ploinky.domain.errors import AgentNotFound, SourceInvalid, StorageFull
-from ploinky.ports.sources import AGENT_SIGNS, AgentFolder
+from ploinky.ports.sources import AGENT_FOLDER_DEPTH, AGENT_SIGNS, AGENTS_LIMIT, AgentFolder, FoundAgent
 
 MANIFEST_BYTES = 262_144
 NAME_CHARACTERS = 200
@@ -29,7 +29,11 @@ class FileAgentFolders:
     def __init__(self, releases_directory: str | os.PathLike[str]) -> None:
         self._releases = os.path.abspath(releases_directory)
 
-    def find(self, checkout: str, agent: str) -> AgentFolder:
+    def find(self, checkout: str, agent: str, subfolder: str = "") -> AgentFolder:
+        if subfolder:
+            checkout = _folder(checkout, subfolder)
+            if not os.path.isdir(checkout):
+                raise AgentNotFound(f"The repository has no folder {subfolder!r}", hint="Check the subfolder.")
         folder = _folder(checkout, agent)
         root_manifest = _manifest(checkout)
         if _name_in(root_manifest) != agent and os.path.isdir(folder):
@@ -39,6 +43,21 @@ class FileAgentFolders:
                 f"The repository has no agent {agent!r}", hint="An agent is the name of a folder there."
             )
         return AgentFolder(checkout, root_manifest)
+
+    def agents(self, checkout: str) -> list[FoundAgent]:
+        found: list[FoundAgent] = []
+        folders = [""]
+        while folders and len(found) < AGENTS_LIMIT:
+            folder = folders.pop(0)
+            path = os.path.join(checkout, folder)
+            if any(os.path.lexists(os.path.join(path, sign)) for sign in AGENT_SIGNS):
+                found.append(_found(path, folder))
+                if folder:
+                    continue
+            if folder.count("/") + bool(folder) < AGENT_FOLDER_DEPTH:
+                below = (os.path.join(folder, name) for name in _plain_names(path, is_folder=True))
+                folders += [name for name in below if name not in AGENT_SIGNS]
+        return sorted(found)
 
     def prepare(self, source: str, release: str, owner_user_id: int | None = None) -> str:
         target = self._path(release)
@@ -171,6 +190,29 @@ def _manifest(folder: str) -> bytes | None:
     if len(content) > MANIFEST_BYTES:
         raise SourceInvalid(f"{_MANIFEST} has more than {MANIFEST_BYTES} bytes")
     return content
+
+
+def _found(path: str, folder: str) -> FoundAgent:
+    handlers = os.path.join(path, "handlers")
+    names = [] if os.path.islink(handlers) else _plain_names(handlers, is_folder=False)
+    commands = tuple(sorted({os.path.splitext(name)[0] for name in names}))
+    try:
+        return FoundAgent(folder, _manifest(path), commands)
+    except SourceInvalid as error:
+        return FoundAgent(folder, None, commands, error.message)
+
+
+def _plain_names(path: str, *, is_folder: bool) -> list[str]:
+    """Return what a folder holds, without links and what begins with a dot or underscore, sorted."""
+    if not os.path.isdir(path):
+        return []
+    with os.scandir(path) as entries:
+        matching = [
+            entry.name
+            for entry in entries
+            if (entry.is_dir(follow_symlinks=False) if is_folder else entry.is_file(follow_symlinks=False))
+        ]
+    return sorted(name for name in matching if not name.startswith((".", "_")) and name.isprintable())
 
 
 def _name_in(manifest: bytes | None) -> object:

@@ -9,7 +9,9 @@ from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
 MESSAGE_CHARACTERS = 300
 
 _STATUS = re.compile(r"unexpected http resp (\d{3})")
-_CREDENTIALS_HINT = "Check the URL, and put credentials into it when the repository is private."
+_CREDENTIALS_HINT = (
+    "Check the URL, and give credentials when the repository is private (`ploinky repo add --token-secret`)."
+)
 _AWAY_HINT = "Check the URL and the network, then try again."
 
 

@@ -1,53 +1,65 @@
-"""Ask a remote for its branches and pick the commit that is wanted."""
+"""Ask a remote for its branches, and fetch the commit that is wanted."""
 
+import contextlib
 import os
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
-from dulwich.client import FetchPackResult, HttpGitClient, LocalGitClient
+from dulwich.client import GitClient, HttpGitClient, LocalGitClient
 from dulwich.config import ConfigDict
 from dulwich.errors import NotGitRepository
 from dulwich.objects import ObjectID
-from dulwich.refs import Ref, check_ref_format
 from dulwich.repo import Repo
 
 from ploinky.adapters.dulwich_sources_failures import Refusal
+from ploinky.adapters.dulwich_sources_ssh import ssh_client
+from ploinky.adapters.dulwich_sources_wish import DEFAULT_KEY, Refs, Wish, pick
+from ploinky.domain.source_urls import Location, Transport
+from ploinky.ports.sources import Credentials
 
 HTTP_TIMEOUT_SECONDS = 20.0
-NAMED_BRANCHES = 10
+HEADS = 10_000
+WHOLE_DEPTH = 0x7FFF_FFFF
+"""What git itself asks for to make a shallow clone whole."""
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _LOCAL_HINT = "Make it one with `git init`, or start from `ploinky new agent`."
-
-Refs = Mapping[Ref, ObjectID | None]
 
 
 class Remote(NamedTuple):
-    """A repository to fetch from."""
+    """A repository to fetch from, and what opens it."""
 
-    address: str
-    is_local: bool
-    username: str | None
-    password: str | None
+    location: Location
+    credentials: Credentials
+    known_hosts_file: str | None = None
 
-    def fetch(self, target: Repo, branch: str | None, depth: int | None, report: Callable[[str], None]) -> ObjectID:
-        """Bring the wanted commit into `target` and return it (or the tag that names it).
+    @property
+    def address(self) -> str:
+        """The place, without credentials."""
+        return self.location.address
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is read from this machine's own disk."""
+        return self.location.is_local
+
+    def fetch(self, target: Repo, wish: Wish, depth: int | None, report: Callable[[str], None]) -> ObjectID | None:
+        """Bring the wanted commit into `target` and return it (or the tag that names it); None when no ref tells it.
 
         Raises `Refusal` for what this remote cannot give, and whatever dulwich raises.
         """
-        picked: list[ObjectID] = []
+        picked: list[ObjectID | None] = []
 
         def wants(refs: Refs, depth: int | None = None) -> list[ObjectID]:  # noqa: ARG001 - dulwich passes it
-            picked.append(pick(refs, branch))
-            return [] if picked[-1] in target.object_store else [picked[-1]]
+            picked.append(pick(refs, wish))
+            return [] if picked[-1] is None or picked[-1] in target.object_store else [picked[-1]]
 
         says = _progress(report)
         self._fetch(target, wants, depth, says)
         return picked[-1]
 
     def fetch_everything(self, target: Repo, report: Callable[[str], None]) -> None:
-        """Bring every branch and tag, for a commit that the server does not give by its id."""
+        """Bring every branch and tag with its history, for a commit that the server does not give by its id."""
 
         def wants(refs: Refs, depth: int | None = None) -> list[ObjectID]:  # noqa: ARG001 - dulwich passes it
             return [
@@ -56,7 +68,20 @@ class Remote(NamedTuple):
                 if sha and ref.startswith((b"refs/heads/", b"refs/tags/")) and not ref.endswith(b"^{}")
             ]
 
-        self._fetch(target, wants, None, _progress(report))
+        self._fetch(target, wants, WHOLE_DEPTH, _progress(report))
+
+    def heads(self) -> dict[str, str]:
+        """Ask for the branches by name; the default one also as `HEAD`."""
+        with self._client() as (client, path):
+            refs = client.get_refs(path.encode()).refs
+        known = {ref: sha for ref, sha in refs.items() if sha is not None}
+        heads = {
+            ref.removeprefix(b"refs/heads/").decode("utf-8", "replace"): sha.decode()
+            for ref, sha in sorted(known.items())
+            if ref.startswith(b"refs/heads/")
+        }
+        found = pick(known, Wish()) if heads else None
+        return dict(islice(heads.items(), HEADS)) | ({DEFAULT_KEY: found.decode()} if found else {})
 
     def _fetch(
         self,
@@ -64,20 +89,32 @@ class Remote(NamedTuple):
         wants: Callable[..., list[ObjectID]],
         depth: int | None,
         progress: Callable[[bytes], None],
-    ) -> FetchPackResult:
+    ) -> None:
+        with self._client() as (client, path):
+            client.fetch(path, target, determine_wants=wants, progress=progress, depth=depth)
+
+    @contextlib.contextmanager
+    def _client(self) -> Iterator[tuple[GitClient, str]]:
         # An empty configuration: neither the user's nor the repository's may redirect us or run anything.
         if self.is_local:
             self._check_is_repository()
-            local = LocalGitClient(config=ConfigDict())
-            return local.fetch(self.address, target, determine_wants=wants, progress=progress, depth=depth)
-        client = HttpGitClient(
+            yield LocalGitClient(config=ConfigDict()), self.address
+            return
+        if self.location.transport is Transport.SSH:
+            with ssh_client(self.address, self.credentials.ssh_key, self.known_hosts_file) as (client, path):
+                yield client, path
+            return
+        has_password = bool(self.credentials.password)
+        yield (
+            HttpGitClient(
+                self.address,
+                config=ConfigDict(),
+                username=self.credentials.username if has_password else None,
+                password=self.credentials.password if has_password else None,
+                timeout=HTTP_TIMEOUT_SECONDS,
+            ),
             self.address,
-            config=ConfigDict(),
-            username=self.username,
-            password=self.password,
-            timeout=HTTP_TIMEOUT_SECONDS,
         )
-        return client.fetch(self.address, target, determine_wants=wants, progress=progress, depth=depth)
 
     def _check_is_repository(self) -> None:
         if not os.path.isdir(self.address):
@@ -97,40 +134,6 @@ class Remote(NamedTuple):
                 return f"The repository is {above}; name that, and the folder as the agent."
             above = os.path.dirname(above)
         return _LOCAL_HINT
-
-
-def pick(refs: Refs, branch: str | None) -> ObjectID:
-    """Choose the commit of a branch, tag, full ref name or commit id; the remote's default branch when None."""
-    known = {ref: sha for ref, sha in refs.items() if sha is not None and not ref.endswith(b"^{}")}
-    branches = sorted(ref.removeprefix(b"refs/heads/") for ref in known if ref.startswith(b"refs/heads/"))
-    if branch is None:
-        return _default(known, branches)
-    name = branch.encode("utf-8", "surrogateescape")
-    if _COMMIT.fullmatch(branch):
-        return ObjectID(name)
-    if not check_ref_format(Ref(b"refs/heads/" + name)):
-        raise Refusal("invalid", f"{branch!r} is no possible branch name")
-    for ref in (b"refs/heads/" + name, b"refs/tags/" + name, name):
-        if ref in known:
-            return known[Ref(ref)]
-    raise Refusal("invalid", f"The repository has no branch {branch!r}", _naming(branches))
-
-
-def _default(known: Mapping[Ref, ObjectID], branches: list[bytes]) -> ObjectID:
-    head = known.get(Ref(b"HEAD"))
-    if head is not None:
-        return head
-    for name in [b"main", b"master", *(branches if len(branches) == 1 else [])]:
-        if name in branches:
-            return known[Ref(b"refs/heads/" + name)]
-    if not branches:
-        raise Refusal("invalid", "The repository has no commits yet", "Commit something first.")
-    raise Refusal("invalid", "The repository has no default branch", _naming(branches))
-
-
-def _naming(branches: list[bytes]) -> str:
-    shown = ", ".join(name.decode("utf-8", "replace") for name in branches[:NAMED_BRANCHES])
-    return f"It has: {shown}{', ...' if len(branches) > NAMED_BRANCHES else ''}." if branches else "It has none yet."
 
 
 def _progress(report: Callable[[str], None]) -> Callable[[bytes], None]:

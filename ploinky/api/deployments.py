@@ -6,6 +6,7 @@ from litestar import Controller, Response, delete, get, post
 from litestar.params import QueryParameter
 
 from ploinky.api.paging import PageNumber, PerPage, paged
+from ploinky.api.repositories import given_access
 from ploinky.api.schemas import DeploymentShape, DeployRequest, InstanceShape, Page, RouteShape
 from ploinky.api.services import AnyRequest, Injected, Services, context_of
 from ploinky.api.shapes import deployment_shape, instance_shape
@@ -50,6 +51,8 @@ class DeploymentRoutes(Controller):
             agent=data.agent,
             repository=data.repository,
             branch=data.branch,
+            revision=data.revision,
+            subfolder=data.subfolder.strip("/"),
             runtime=RuntimeChoice(data.runtime),
             image=data.image,
             access=data.access,
@@ -57,7 +60,11 @@ class DeploymentRoutes(Controller):
             time_limit_seconds=data.timeout_seconds,
         )
         deployment_id = await services.deployments.deploy(
-            parse_route(data.domain, data.path), spec, Variables(data.env, data.secrets), context_of(request)
+            parse_route(data.domain, data.path),
+            spec,
+            Variables(data.env, data.secrets),
+            context_of(request),
+            given_access(data.credentials),
         )
         return _shape(services, deployment_id)
 

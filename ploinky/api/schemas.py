@@ -134,6 +134,8 @@ class DeploymentShape(Wire):
     agent: str
     repository: str
     branch: str | None
+    revision: str | None
+    subfolder: str
     commit: str | None
     runtime: str
     image: str
@@ -153,6 +155,16 @@ class DeploymentShape(Wire):
     updated_at: datetime
 
 
+class CredentialsRequest(Wire, forbid_unknown_fields=True):
+    """What opens a private repository: a password with its user name, a token, or an ssh key. Never shown again."""
+
+    username: Annotated[str, msgspec.Meta(max_length=255)] = ""
+    password: str | None = None
+    token: str | None = None
+    """Goes as the password, beside any user name."""
+    ssh_key: str | None = None
+
+
 class DeployRequest(Wire, forbid_unknown_fields=True):
     """What `POST /deployments` reads."""
 
@@ -161,6 +173,11 @@ class DeployRequest(Wire, forbid_unknown_fields=True):
     agent: str
     repository: str
     branch: str | None = None
+    revision: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None = None
+    """A tag or a commit, which may be shortened; instead of a branch."""
+    subfolder: Annotated[str, msgspec.Meta(max_length=1_000)] = ""
+    """Stands for the repository's root."""
+    credentials: CredentialsRequest | None = None
     runtime: Literal["auto", "docker", "podman", "process"] = "auto"
     image: str | None = None
     access: Annotated[str, msgspec.Meta(max_length=128)] | None = None
@@ -236,22 +253,6 @@ class RouteShape(Wire):
     domain: str
     path: str
     deployment: str
-
-
-class RepositoryShape(Wire):
-    """A repository known by a name."""
-
-    name: str
-    url: str
-    branch: str | None
-
-
-class RepositoryRequest(Wire, forbid_unknown_fields=True):
-    """What `POST /repositories` reads."""
-
-    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")]
-    url: Annotated[str, msgspec.Meta(max_length=2_000)]
-    branch: str | None = None
 
 
 class SettingShape(Wire):

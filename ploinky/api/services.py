@@ -19,6 +19,7 @@ from ploinky.usecases.deployments import Deployments
 from ploinky.usecases.event_feed import EventFeed
 from ploinky.usecases.keys import Keys
 from ploinky.usecases.operations import Operations
+from ploinky.usecases.repositories import Repositories
 from ploinky.usecases.task_accounts import TaskAccounts
 from ploinky.usecases.tasks import Tasks
 from ploinky.views.views import Views
@@ -30,6 +31,7 @@ class Services(NamedTuple):
     views: Views
     commander: Commander
     deployments: Deployments
+    repositories: Repositories
     tasks: Tasks
     accounts: TaskAccounts
     keys: Keys

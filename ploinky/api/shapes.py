@@ -43,6 +43,8 @@ def deployment_shape(services: Services, deployment_id: str, row: Row[Deployment
         agent=state.spec.agent,
         repository=state.spec.repository,
         branch=state.spec.branch,
+        revision=state.spec.revision,
+        subfolder=state.spec.subfolder,
         commit=release.commit if release else None,
         runtime=state.active_runtime or (state.rollout.runtime if state.rollout else "") or str(state.spec.runtime),
         image=state.active_image or (state.rollout.image if state.rollout else ""),

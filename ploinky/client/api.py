@@ -77,7 +77,8 @@ class PloinkyClient:
     def deploy(self, domain: str, path: str, agent: str, repository: str, **options: Any) -> JsonObject:
         """Deploy an agent, or again at the same route; returns at once with the deployment and its rollout.
 
-        `options`: `branch`, `runtime`, `image`, `access`, `concurrency`, `timeoutSeconds`, `env` (name -> value).
+        `options`: `branch`, `revision`, `subfolder`, `credentials`, `runtime`, `image`, `access`,
+        `concurrency`, `timeoutSeconds`, `env` (name -> value).
         Those that are None are left to the server.
         """
         chosen = {name: value for name, value in options.items() if value is not None}
@@ -156,9 +157,21 @@ class PloinkyClient:
     def repositories(self, *, page: int | None = None, per_page: int | None = None) -> JsonObject:
         return self._get("/repositories", page=page, perPage=per_page)
 
-    def add_repository(self, name: str, url: str, branch: str | None = None) -> JsonObject:
-        document = {"name": name, "url": url}
-        return self._send("POST", "/repositories", {**document, "branch": branch} if branch else document)
+    def add_repository(self, name: str, url: str, branch: str | None = None, **options: Any) -> JsonObject:
+        """Give a repository a name; again for the same URL and branch, change what is given besides.
+
+        `options`: `credentials` (`{username, password}`, `{token}` or `{sshKey}`), `webhookSecret`, `pollSeconds`.
+        """
+        given = {name: value for name, value in {"branch": branch, **options}.items() if value is not None}
+        return self._send("POST", "/repositories", {"name": name, "url": url, **given})
+
+    def update_repository(self, name: str) -> JsonObject:
+        """Fetch a repository now: `{before, commit, changes[], isFromCache, reason, warnings[]}`."""
+        return self._send("POST", f"/repositories/{quote_segment(name)}/update")
+
+    def agents(self, repository: str, *, page: int | None = None, per_page: int | None = None) -> JsonObject:
+        """List the agents of a named repository: `{name, about, commands[], error}`."""
+        return self._get(f"/repositories/{quote_segment(repository)}/agents", page=page, perPage=per_page)
 
     def remove_repository(self, name: str) -> JsonObject:
         return self._send("DELETE", f"/repositories/{quote_segment(name)}")

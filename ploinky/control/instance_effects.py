@@ -80,7 +80,7 @@ class InstanceEffects:
             raise InstanceNotFound
         user_id = self._user_id(instance)
         checkout = self._world.sources.checkout(deployment.spec.repository, instance.release.commit)
-        folder = self._world.folders.find(checkout.directory, deployment.spec.agent)
+        folder = self._world.folders.find(checkout.directory, deployment.spec.agent, deployment.spec.subfolder)
         secrets = {name: self._world.secrets.get(version).decode() for name, version in deployment.spec.secrets.items()}
         environment = {
             **environment_of(parse_manifest(folder.manifest), {**given, **secrets}),

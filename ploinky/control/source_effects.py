@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 
+from ploinky.control.source_access import source_of
 from ploinky.control.world import World
 from ploinky.domain.commands import Command, FailRollout, RecordImage, RecordSource
 from ploinky.domain.errors import DeploymentNotFound, PloinkyError
 from ploinky.domain.manifest import parse_manifest
 from ploinky.domain.release import ReleaseDefaults, environment_of, release_of
 from ploinky.domain.specs import DeploymentSpec, Release
+from ploinky.ports.sources import Checkout
 from ploinky.views.intents import Intent
 from ploinky.views.views import Views
 
@@ -36,27 +38,41 @@ class SourceEffects:
             given = {**given, **state.spec.secrets}
             limit = self._views.setting("taskTimeout")
             defaults = self._defaults if limit is None else self._defaults._replace(time_limit_seconds=float(limit))
-            release, is_from_cache = await self._world.pools.engine(
-                lambda: self._fetch(intent.subject_id, state.spec, given, defaults)
+            # Whoever asks for an update means what the server has now.
+            is_fresh = state.rollout is not None and state.rollout.reason == "update"
+            release, checkout = await self._world.pools.engine(
+                lambda: self._fetch(intent.subject_id, state.spec, given, defaults, is_fresh=is_fresh)
             )
         except PloinkyError as error:
             return _failed(intent, "source", error)
         finally:
             self._progress(intent.subject_id, "")
         return RecordSource(
-            subject_id=intent.subject_id, generation=intent.generation, release=release, is_from_cache=is_from_cache
+            subject_id=intent.subject_id,
+            generation=intent.generation,
+            release=release,
+            is_from_cache=checkout.is_from_cache,
+            cache_age_seconds=checkout.age_seconds,
+            cache_reason=checkout.reason,
         )
 
     def _fetch(
-        self, deployment_id: str, spec: DeploymentSpec, given: dict[str, str], defaults: ReleaseDefaults
-    ) -> tuple[Release, bool]:
+        self,
+        deployment_id: str,
+        spec: DeploymentSpec,
+        given: dict[str, str],
+        defaults: ReleaseDefaults,
+        *,
+        is_fresh: bool,
+    ) -> tuple[Release, Checkout]:
+        source = source_of(spec, self._views, self._world.secrets)
         checkout = self._world.sources.fetch(
-            spec.repository, spec.branch, lambda line: self._progress(deployment_id, line)
+            source, lambda line: self._progress(deployment_id, line), is_fresh=is_fresh
         )
-        folder = self._world.folders.find(checkout.directory, spec.agent)
+        folder = self._world.folders.find(checkout.directory, spec.agent, spec.subfolder)
         manifest = parse_manifest(folder.manifest)
         environment_of(manifest, given)
-        return release_of(spec, manifest, checkout.commit, defaults), checkout.is_from_cache
+        return release_of(spec, manifest, checkout.commit, defaults, checkout.warnings), checkout
 
     async def ready_image(self, intent: Intent) -> Command:
         """Choose the runtime and make the image available."""

@@ -10,7 +10,7 @@ from typing import ClassVar
 import msgspec
 
 from ploinky.domain.payload import Payload
-from ploinky.domain.specs import DeploymentSpec, Evidence, Release
+from ploinky.domain.specs import DeploymentSpec, Evidence, Release, SourceAccess
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +67,8 @@ class RecordSource(DeploymentCommand, frozen=True, kw_only=True):
     generation: int
     release: Release
     is_from_cache: bool
+    cache_age_seconds: float | None = None
+    cache_reason: str = ""
 
 
 class RecordImage(DeploymentCommand, frozen=True, kw_only=True):
@@ -304,14 +306,29 @@ class RepositoryCommand(Command, frozen=True, kw_only=True):
 
 
 class AddRepository(RepositoryCommand, frozen=True, kw_only=True):
-    """Give a repository a name."""
+    """Give a repository a name; again for the same URL and branch, change what is given besides."""
 
     url: str
     branch: str | None = None
+    access: SourceAccess | None = None
+    webhook_secret: str | None = None
+    poll_seconds: int | None = None
+    """0 = stop looking."""
 
 
 class RemoveRepository(RepositoryCommand, frozen=True, kw_only=True):
     """Free the name; deployments keep the URL they were made with."""
+
+
+class RecordPush(RepositoryCommand, frozen=True, kw_only=True):
+    """A branch has a new commit, and these deployments were told to follow."""
+
+    origin: str
+    branch: str
+    commit: str
+    delivery: str = ""
+    """By which a repetition is known; empty for a look of our own."""
+    deployments: tuple[str, ...] = ()
 
 
 class AccessCommand(Command, frozen=True, kw_only=True):

@@ -160,7 +160,13 @@ def _advance(command: c.Command, state: Deployment, indexes: Indexes) -> Decisio
     match command:
         case c.RecordSource() if rollout.step is Step.SOURCE:
             return [
-                e.SourceFetched(generation=generation, release=command.release, is_from_cache=command.is_from_cache)
+                e.SourceFetched(
+                    generation=generation,
+                    release=command.release,
+                    is_from_cache=command.is_from_cache,
+                    cache_age_seconds=command.cache_age_seconds,
+                    cache_reason=command.cache_reason,
+                )
             ]
         case c.RecordImage() if rollout.step is Step.IMAGE:
             return [_image_ready(command)]
@@ -272,7 +278,8 @@ def evolve(state: Deployment, event: e.Event) -> Deployment:
 
 
 def _with_spec(state: Deployment, spec: DeploymentSpec) -> Deployment:
-    versions = dict.fromkeys((*state.secret_versions, *spec.secrets.values()))
+    own = [spec.source_access.secret] if spec.source_access else []
+    versions = dict.fromkeys((*state.secret_versions, *spec.secrets.values(), *own))
     return msgspec.structs.replace(state, spec=spec, secret_versions=tuple(versions))
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from ploinky.domain.event import Event
 from ploinky.domain.payload import PayloadReference
-from ploinky.domain.specs import DeploymentSpec, Evidence, Release
+from ploinky.domain.specs import DeploymentSpec, Evidence, Release, SourceAccess
 from ploinky.domain.task_events import (
     AttemptExpired,
     AttemptStarted,
@@ -79,6 +79,10 @@ class SourceFetched(Event, frozen=True, kw_only=True):
     generation: int
     release: Release
     is_from_cache: bool = False
+    cache_age_seconds: float | None = None
+    """How long ago the server named the commit that serves from the cache; None when nobody knows."""
+    cache_reason: str = ""
+    """Why the cache serves: what the server's failure was, or that it was asked a moment ago."""
 
 
 class ImageReady(Event, frozen=True, kw_only=True):
@@ -295,6 +299,32 @@ class RepositoryAdded(Event, frozen=True, kw_only=True):
     TYPE = "repository.added"
     url: str
     branch: str | None = None
+    access: SourceAccess | None = None
+    webhook_secret: str = ""
+    """The version of the secret that signs deliveries."""
+    poll_seconds: int = 0
+
+
+class RepositoryChanged(Event, frozen=True, kw_only=True):
+    """What belongs to it is from now on this."""
+
+    TYPE = "repository.changed"
+    access: SourceAccess | None = None
+    webhook_secret: str = ""
+    poll_seconds: int = 0
+
+
+class RepositoryPushed(Event, frozen=True, kw_only=True):
+    """A branch has a new commit."""
+
+    TYPE = "repository.pushed"
+    origin: str
+    """`github`, `gitlab`, `gitea`, or `poll` when we saw it ourselves."""
+    branch: str
+    commit: str
+    delivery: str = ""
+    deployments: tuple[str, ...] = ()
+    """Those that were told to follow."""
 
 
 class RepositoryRemoved(Event, frozen=True, kw_only=True):

@@ -17,8 +17,13 @@ class ReleaseDefaults(NamedTuple):
     start_limit_seconds: float
 
 
-def release_of(spec: DeploymentSpec, manifest: Manifest, commit: str, defaults: ReleaseDefaults) -> Release:
-    """Return the release of a commit. The spec wins over the manifest, the manifest over the defaults."""
+def release_of(
+    spec: DeploymentSpec, manifest: Manifest, commit: str, defaults: ReleaseDefaults, warnings: tuple[str, ...] = ()
+) -> Release:
+    """Return the release of a commit. The spec wins over the manifest, the manifest over the defaults.
+
+    `warnings` are what is to be said of its source.
+    """
     resources = manifest.runtime.resources
     limits = Release(commit=commit)
     return Release(
@@ -34,7 +39,7 @@ def release_of(spec: DeploymentSpec, manifest: Manifest, commit: str, defaults: 
         pids=resources.pids or limits.pids,
         has_network=manifest.network.mode != "none",
         command=tuple(manifest.start_command or limits.command),
-        warnings=manifest.warnings,
+        warnings=(*warnings, *manifest.warnings),
     )
 
 

@@ -19,13 +19,38 @@ class RuntimeChoice(StrEnum):
     """Runs nothing; for tests and simulations."""
 
 
+class AccessKind(StrEnum):
+    """What opens a private repository."""
+
+    BASIC = "basic"
+    """A user name and a password."""
+    TOKEN = "token"  # noqa: S105 - a word, no secret
+    SSH_KEY = "sshKey"
+
+
+class SourceAccess(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a private repository is entered. The secret itself is known by its version's id."""
+
+    kind: AccessKind
+    secret: str
+    username: str = ""
+
+
 class DeploymentSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the deployer asked for. What is left out here, the agent's manifest or the defaults decide."""
 
     agent: str
     repository: str
-    """http(s)://, file:// or an absolute path; never with credentials."""
+    """http(s)://, ssh://, user@host:path, file:// or an absolute path; never with credentials."""
     branch: str | None = None
+    revision: str | None = None
+    """A tag or a commit, which may be shortened. Wins over the branch."""
+    subfolder: str = ""
+    """Stands for the repository's root."""
+    repository_name: str = ""
+    """The name it was deployed by, whose credentials are used; empty when it was given as a URL."""
+    source_access: SourceAccess | None = None
+    """Of this deployment's own; wins over the named repository's."""
     runtime: RuntimeChoice = RuntimeChoice.AUTO
     image: str | None = None
     access: str | None = None

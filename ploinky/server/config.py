@@ -36,6 +36,12 @@ RUNTIME_VARIABLE = "CONTAINER_RUNTIME"
 
 PATH_CHARACTERS = 1024
 
+_PATHS = (
+    ("data_directory", "dataDirectory"),
+    ("queue_directory", "queueDirectory"),
+    ("ssh_known_hosts_file", "sshKnownHostsFile"),
+)
+
 OTHER_VARIABLES = frozenset(
     f"PLOINKY_{name}"
     for name in (
@@ -75,6 +81,9 @@ DirectoryText = Annotated[
 ]
 
 
+HostText = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z.:-]{1,253}\Z", description="a host's name")]
+
+
 class Configuration(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What an operator can set; in files in camel case."""
 
@@ -102,6 +111,19 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         Literal["auto", "docker", "podman", "process"], _choice("auto", "docker", "podman", "process")
     ] = "auto"
     """Where deployments run that do not choose themselves."""
+    cache_time: Annotated[float, msgspec.Meta(ge=0, le=86_400, description="a number of seconds from 0 to 86400")] = 0.0
+    """How long a git server's answer is good; 0 = each deploy asks. An update always asks."""
+    allow_local_repositories: bool = False
+    """Whether others than administrators may name repositories on this machine's disk."""
+    ssh_known_hosts_file: Annotated[
+        DirectoryText | None,
+        msgspec.Meta(description=f"a file's path of at most {PATH_CHARACTERS} characters, or null"),
+    ] = None
+    """Hosts that repositories are fetched from over ssh; None = the system's and the server user's own files."""
+    submodule_hosts: Annotated[
+        tuple[HostText, ...], msgspec.Meta(max_length=100, description="a list of at most 100 host names")
+    ] = ()
+    """Where submodules may come from besides their repository's own host."""
     agent_image: Annotated[
         str, msgspec.Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z._:/@-]{0,511}\Z", description="an image's reference")
     ] = "python:3-slim"
@@ -151,7 +173,7 @@ def load_configuration(
         hint = f"Choose one with {variable_name('dataDirectory')}."
         raise ConfigurationInvalid("There is no home directory to keep the data in", hint=hint)
     values, origins = settle(Configuration, tree)
-    for name, key in (("data_directory", "dataDirectory"), ("queue_directory", "queueDirectory")):
+    for name, key in _PATHS:
         if values.get(name) is not None:
             values[name] = _absolute(key, tree[key], home, working_directory)
     configuration = Configuration(**values)

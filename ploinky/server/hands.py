@@ -76,7 +76,7 @@ def _make_world(core: Core, configuration: Configuration, courier: Courier, queu
     return World(
         runtimes=make_runtimes(configuration, directory, queues),
         courier=courier,
-        sources=make_sources(directory),
+        sources=make_sources(configuration, directory),
         folders=make_folders(directory),
         environments=Environments(core.views, core.orders),
         secrets=core.storage.secrets,

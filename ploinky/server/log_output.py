@@ -103,7 +103,8 @@ EVENT_LINES: Mapping[type[Event], EventLine] = {
     e.DeploymentUpdated: EventLine(_INFO, "deployment {r.subject_id} changed"),
     e.RolloutRequested: EventLine(_INFO, "deployment {r.subject_id} rolls out generation {e.generation}: {e.reason}"),
     e.SourceFetched: EventLine(
-        _DEBUG, "deployment {r.subject_id} generation {e.generation} has its source at {e.release.commit}"
+        _DEBUG,
+        "deployment {r.subject_id} generation {e.generation} has its source at {e.release.commit} {e.cache_reason}",
     ),
     e.ImageReady: EventLine(
         _DEBUG, "deployment {r.subject_id} generation {e.generation} runs in {e.runtime} {e.image}"
@@ -158,6 +159,8 @@ EVENT_LINES: Mapping[type[Event], EventLine] = {
         _WARNING, "task {r.subject_id} attempt {e.attempt} left what is no result: {e.reason}"
     ),
     e.RepositoryAdded: EventLine(_INFO, "repository {r.subject_id} added"),
+    e.RepositoryChanged: EventLine(_INFO, "repository {r.subject_id} changed"),
+    e.RepositoryPushed: EventLine(_INFO, "repository {r.subject_id} has {e.commit} on {e.branch}, told by {e.origin}"),
     e.RepositoryRemoved: EventLine(_INFO, "repository {r.subject_id} removed"),
     e.KeyIssued: EventLine(_INFO, "key {r.subject_id} issued: {e.reason}"),
     e.KeyRevoked: EventLine(_INFO, "key {r.subject_id} revoked"),

@@ -22,6 +22,7 @@ from ploinky.server.storage import Storage
 from ploinky.usecases.deployments import Deployments
 from ploinky.usecases.keys import Keys
 from ploinky.usecases.operations import Operations
+from ploinky.usecases.repositories import Repositories
 from ploinky.usecases.task_accounts import TaskAccounts
 from ploinky.usecases.tasks import Tasks
 from ploinky.usecases.vault import Vault
@@ -46,7 +47,21 @@ class Node:
         self.hands = hands = Hands(core, configuration)
         self.keys = Keys(core.views, core.commander, storage.signer, core.clock)
         self.deployments = Deployments(
-            core.views, core.commander, core.ids, Vault(storage.secrets, core.pools), configuration.max_containers
+            core.views,
+            core.commander,
+            core.ids,
+            Vault(storage.secrets, core.pools),
+            configuration.max_containers,
+            allow_local=configuration.allow_local_repositories,
+        )
+        self.repositories = Repositories(
+            core.views,
+            core.commander,
+            storage.secrets,
+            hands.world.sources,
+            hands.world.folders,
+            core.pools,
+            allow_local=configuration.allow_local_repositories,
         )
         accounts = TaskAccounts(core.views, storage.store, core.codec, core.orders, core.pools, storage.signer)
         tasks = Tasks(core.commander, core.waiters, core.orders, core.ids, accounts)
@@ -72,6 +87,7 @@ class Node:
             views=core.views,
             commander=core.commander,
             deployments=self.deployments,
+            repositories=self.repositories,
             tasks=tasks,
             accounts=accounts,
             keys=self.keys,

@@ -27,9 +27,14 @@ def make_runtimes(configuration: Configuration, directory: Path, queues: Path) -
     return Runtimes(known if chosen == "auto" else {chosen: known[chosen]})
 
 
-def make_sources(directory: Path) -> Sources:
+def make_sources(configuration: Configuration, directory: Path) -> Sources:
     """Make what fetches repositories."""
-    return DulwichSources(directory / "repos")
+    return DulwichSources(
+        directory / "repos",
+        ttl_seconds=configuration.cache_time,
+        known_hosts_file=configuration.ssh_known_hosts_file,
+        submodule_hosts=configuration.submodule_hosts,
+    )
 
 
 def make_folders(directory: Path) -> AgentFolders:

@@ -3,11 +3,14 @@
 from typing import NamedTuple
 
 from ploinky.domain.access import opens, parse_key
-from ploinky.domain.errors import Unauthenticated
+from ploinky.domain.errors import Denied, Unauthenticated
+from ploinky.domain.source_urls import Location, parse_location
 from ploinky.views.views import Views
 
 PUBLIC = "public"
 KEY_PREFIX = "plk_"
+SERVER = "server"
+"""The actor of what the server does for itself, such as deploying the demo."""
 
 
 class Principal(NamedTuple):
@@ -32,6 +35,18 @@ def authenticate(views: Views, api_key: str, authorization: str) -> Principal | 
     key_id, secret = parsed
     key = views.access.get(key_id)
     return Principal(key_id) if key is not None and opens(key, secret) else None
+
+
+def locate(url: str, actor: str, *, allow_local: bool) -> Location:
+    """Read the address of a repository that somebody names. Raises `SourceInvalid`, or `Denied` for a local path.
+
+    A path of this machine lets the server's own user read what is there, so it takes an administrator, or the
+    operator's word (`allowLocalRepositories`). Today every key is an administrator's.
+    """
+    location = parse_location(url)
+    if location.is_local and not (allow_local or actor.startswith("key:") or actor == SERVER):
+        raise Denied("Only an administrator may name a repository on the server's own disk")
+    return location
 
 
 def admit(principal: Principal | None, access: str) -> None:

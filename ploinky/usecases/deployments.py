@@ -9,12 +9,15 @@ import msgspec
 from ploinky.control.commander import Commander
 from ploinky.domain import commands as c
 from ploinky.domain.deployment import Deployment, Desired
-from ploinky.domain.errors import Conflict, DeploymentNotFound, Invalid, RouteTaken
+from ploinky.domain.errors import Conflict, DeploymentNotFound, Invalid, RouteTaken, SourceInvalid
 from ploinky.domain.payload import Payload, inline_payload
 from ploinky.domain.routing import Route, parse_route
+from ploinky.domain.source_urls import Location
 from ploinky.domain.specs import DeploymentSpec
 from ploinky.journal.dispatcher import Context
 from ploinky.ports.clock import Ids
+from ploinky.usecases.admission import locate
+from ploinky.usecases.repositories import GivenAccess, check_access
 from ploinky.usecases.vault import Vault
 from ploinky.views.rows import Row
 from ploinky.views.views import Views
@@ -24,6 +27,9 @@ VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 RESERVED_VARIABLES = re.compile(r"PLOINKY_.*|AGENT_DIR")
 ENVIRONMENT_LIMIT_BYTES = 32 * 1024
 CONCURRENCY_LIMIT = 1_000
+SUBFOLDER = re.compile(r"(?!.*(?:^|/)\.{1,2}(?:/|$))[^/\x00-\x1f]{1,200}(?:/[^/\x00-\x1f]{1,200}){0,20}")
+ACCESS = "repository access"
+"""No variable has a name with a blank."""
 
 
 class Variables(NamedTuple):
@@ -36,26 +42,52 @@ class Variables(NamedTuple):
 class Deployments:
     """Deployments, for people."""
 
-    def __init__(self, views: Views, commander: Commander, ids: Ids, vault: Vault, max_containers: int) -> None:
-        """Take the machinery and the configured limit."""
+    def __init__(
+        self,
+        views: Views,
+        commander: Commander,
+        ids: Ids,
+        vault: Vault,
+        max_containers: int,
+        *,
+        allow_local: bool = False,
+    ) -> None:
+        """Take the machinery, the configured limit, and whether everybody may name paths of this machine."""
+        self._allow_local = allow_local
         self._vault = vault
         self._views = views
         self._commander = commander
         self._ids = ids
         self._max_containers = max_containers
 
-    async def deploy(self, route: Route, spec: DeploymentSpec, variables: Variables, context: Context) -> str:
+    async def deploy(
+        self,
+        route: Route,
+        spec: DeploymentSpec,
+        variables: Variables,
+        context: Context,
+        access: GivenAccess | None = None,
+    ) -> str:
         """Put an agent at a route, or roll the same agent out again there; return the deployment's id.
 
-        Variables that are left out (None) stay as they were. Raises `Invalid`, or `RouteTaken` when another agent
-        answers at the route.
+        `access` opens the repository. Variables and access that are left out (None) stay as they were. Raises
+        `Invalid`, or `RouteTaken` when another agent answers at the route.
         """
-        spec = self._validated(spec)
+        spec = self._validated(spec, access, context)
         payload = self._environment(variables.plain) if variables.plain is not None else None
         known = self._views.find_deployment(route.domain, route.path)
-        if variables.secret is None and known is not None:
-            spec = msgspec.structs.replace(spec, secrets=self.get(known).state.spec.secrets)
-        async with self._vault.keep(_checked(variables.secret or {})) as versions:
+        if known is not None:
+            present = self.get(known).state.spec
+            is_same = present.repository == spec.repository
+            spec = msgspec.structs.replace(
+                spec,
+                secrets=present.secrets if variables.secret is None else {},
+                source_access=present.source_access if is_same else None,
+            )
+        values = {**_checked(variables.secret or {}), **({ACCESS: access.secret} if access else {})}
+        async with self._vault.keep(values) as versions:
+            if access is not None:
+                spec = msgspec.structs.replace(spec, source_access=access.kept(versions.pop(ACCESS)))
             if versions:
                 spec = msgspec.structs.replace(spec, secrets=versions)
             return await self._deploy(route, known, spec, payload, context)
@@ -115,15 +147,32 @@ class Deployments:
         ]
         return sorted(rows, key=lambda item: (item[1].state.domain, item[1].state.path, item[0]))
 
-    def _validated(self, spec: DeploymentSpec) -> DeploymentSpec:
+    def _validated(self, spec: DeploymentSpec, access: GivenAccess | None, context: Context) -> DeploymentSpec:
         if not AGENT_NAME.fullmatch(spec.agent):
             raise Invalid(f"{spec.agent!r} is not an agent's name", hint="Letters, digits, dots, dashes, underscores.")
         if spec.concurrency is not None and not 1 <= spec.concurrency <= CONCURRENCY_LIMIT:
             raise Invalid(f"concurrency must be between 1 and {CONCURRENCY_LIMIT}, not {spec.concurrency}")
+        if spec.branch is not None and spec.revision is not None:
+            raise Invalid("A deployment follows a branch or stays at a revision, not both")
+        if spec.subfolder and not SUBFOLDER.fullmatch(spec.subfolder):
+            raise Invalid(f"{spec.subfolder!r} is no folder of a repository", hint="Like `services/agents`.")
         named = self._views.repositories.get(spec.repository)
         if named is not None:
-            return msgspec.structs.replace(spec, repository=named.url, branch=spec.branch or named.branch)
-        return msgspec.structs.replace(spec, repository=parse_repository(spec.repository))
+            branch = spec.branch if spec.branch or spec.revision else named.branch
+            spec = msgspec.structs.replace(spec, repository=named.url, branch=branch, repository_name=spec.repository)
+        location = self._located(spec.repository, context)
+        if access is not None:
+            check_access(access, location)
+        return spec
+
+    def _located(self, repository: str, context: Context) -> Location:
+        try:
+            return locate(repository, context.actor, allow_local=self._allow_local)
+        except SourceInvalid as error:
+            if ":" in repository or "/" in repository:
+                raise
+            hint = "Use https://, ssh://, file:// or an absolute path, or a name from `ploinky repo list`."
+            raise Invalid(f"{repository!r} is neither a git URL nor a known repository", hint=hint) from error
 
     def _environment(self, environment: Mapping[str, str]) -> Payload:
         content = msgspec.json.encode(_checked(environment), order="sorted")
@@ -141,21 +190,6 @@ def _checked(environment: Mapping[str, str]) -> dict[str, str]:
         if RESERVED_VARIABLES.fullmatch(name):
             raise Invalid(f"{name} is reserved", hint="Names beginning with PLOINKY_ and AGENT_DIR are set by Ploinky.")
     return dict(environment)
-
-
-def parse_repository(url: str) -> str:
-    """Check a repository's address: http(s)://, file:// or an absolute path, without credentials."""
-    is_web = url.startswith(("http://", "https://"))
-    if not is_web and not url.startswith(("file:///", "/")):
-        raise Invalid(
-            f"{url!r} is neither a git URL nor a known repository",
-            hint="Use https://, file:// or an absolute path, or a name from `ploinky repo list`.",
-        )
-    if is_web and "@" in url.partition("://")[2].partition("/")[0]:
-        raise Invalid("A repository's URL must not hold credentials")
-    if any(ord(character) < ord(" ") for character in url):
-        raise Invalid("A repository's URL must be printable")
-    return url
 
 
 def summarise_state(state: Deployment, *, is_serving: bool) -> str:

@@ -13,7 +13,7 @@ import msgspec
 from ploinky.domain import events as e
 from ploinky.domain.ids import split_stream
 from ploinky.domain.payload import PayloadReference
-from ploinky.domain.specs import DeploymentSpec, Evidence, Release
+from ploinky.domain.specs import AccessKind, DeploymentSpec, Evidence, Release, SourceAccess
 from ploinky.journal.codec import NO_PAYLOADS, Recorded
 from ploinky.views.views import Views
 
@@ -111,6 +111,10 @@ def _ends() -> Iterator[tuple[str, e.Event]]:
 def _rest() -> Iterator[tuple[str, e.Event]]:
     yield "repository/agents", e.RepositoryAdded(url="file:///agents", branch="main")
     yield "repository/gone", e.RepositoryAdded(url="file:///gone")
+    access = SourceAccess(kind=AccessKind.TOKEN, secret="s1")  # noqa: S106 - a version's id
+    yield "repository/agents", e.RepositoryChanged(access=access, webhook_secret="s2", poll_seconds=60)  # noqa: S106
+    pushed = e.RepositoryPushed(origin="github", branch="main", commit="c2", delivery="x", deployments=("d1",))
+    yield "repository/agents", pushed
     yield "repository/gone", e.RepositoryRemoved()
     yield "access/k1", e.KeyIssued(name="first", secret_sha256=_PAYLOAD.digest, reason="init")
     yield "access/k2", e.KeyIssued(name="second", secret_sha256=_PAYLOAD.digest, reason="request")

@@ -41,7 +41,7 @@ def test_every_key_of_the_configuration_is_documented_with_its_default() -> None
     keys = document("ops/docs/configuration.md").section("Configuration")
     table = {first_code(key)[0]: default.strip("`") for key, default, _ in rows(keys)}
     fields = {field.encode_name: field.default for field in msgspec.structs.fields(Configuration)}
-    fields |= {"dataDirectory": "~/.ploinky/data", "queueDirectory": "none"}
+    fields |= {"dataDirectory": "~/.ploinky/data", "queueDirectory": "none", "sshKnownHostsFile": "none"}
     assert table == {key: value if isinstance(value, str) else json.dumps(value) for key, value in fields.items()}
 
 

@@ -7,14 +7,19 @@ from datetime import UTC, datetime
 
 from ploinky.domain import events as e
 from ploinky.domain.payload import PayloadReference
-from ploinky.domain.specs import DeploymentSpec, Evidence, Release, RetryPolicy, RuntimeChoice
+from ploinky.domain.specs import AccessKind, DeploymentSpec, Evidence, Release, RetryPolicy, RuntimeChoice, SourceAccess
 
 AT = datetime(2030, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
 PAYLOAD = PayloadReference(12, "ab" * 32)
+ACCESS = SourceAccess(kind=AccessKind.BASIC, secret="0a1b", username="somebody")
 SPEC = DeploymentSpec(
     agent="écho",
     repository="https://git.example/agents.git",
     branch="main",
+    revision="v1",
+    subfolder="agents",
+    repository_name="agents",
+    source_access=ACCESS,
     runtime=RuntimeChoice.DOCKER,
     image="echo:1",
     access="public",
@@ -41,7 +46,9 @@ _DEPLOYMENT: tuple[e.Event, ...] = (
     e.DeploymentRequested(domain="example.com", path="/echo", spec=SPEC, environment=PAYLOAD),
     e.DeploymentUpdated(spec=SPEC, environment=PAYLOAD),
     e.RolloutRequested(generation=2, reason="recovery", release=RELEASE),
-    e.SourceFetched(generation=2, release=RELEASE, is_from_cache=True),
+    e.SourceFetched(
+        generation=2, release=RELEASE, is_from_cache=True, cache_age_seconds=60.5, cache_reason="no answer"
+    ),
     e.ImageReady(generation=2, runtime="docker", image="echo:1", digest="sha256:1", repository_digest="echo@sha256:2"),
     e.DependenciesReady(generation=2, digest="d1", is_cached=True, seconds=1.5),
     e.DeploymentSwitched(generation=2, release=RELEASE, runtime="docker", image="echo:1", switched_at=AT),
@@ -103,7 +110,11 @@ _TASK: tuple[e.Event, ...] = (
     e.ResultQuarantined(attempt=1, reason="a link"),
 )
 _REST: tuple[e.Event, ...] = (
-    e.RepositoryAdded(url="https://git.example/agents.git", branch="main"),
+    e.RepositoryAdded(
+        url="https://git.example/agents.git", branch="main", access=ACCESS, webhook_secret="2c3d", poll_seconds=60
+    ),
+    e.RepositoryChanged(access=ACCESS, webhook_secret="2c3d", poll_seconds=60),
+    e.RepositoryPushed(origin="github", branch="main", commit="c0ffee", delivery="4e5f", deployments=("d1", "d2")),
     e.RepositoryRemoved(),
     e.KeyIssued(name="first", secret_sha256="cd" * 32, reason="init"),
     e.KeyRevoked(),

@@ -16,7 +16,7 @@ from ploinky.journal.dispatcher import Answer
 from tests.journal import sample_commands as sample
 from tests.journal.stepping import ANYBODY, Heard, Stepping, contents_of, dumped, rebuilt
 
-SEEDS = range(12)
+SEEDS = range(16)
 ACTIONS = 1_000
 DEPLOYMENTS = ("d1", "d2", "d3")
 FULL_SHARE = 0.05
@@ -191,6 +191,8 @@ class Simulation:
         name = f"n{self.random.randrange(3)}"
         choices: list[c.Command] = [
             c.AddRepository(subject_id=name, url="file:///agents"),
+            c.AddRepository(subject_id=name, url="file:///agents", poll_seconds=self.random.randint(30, 32)),
+            c.RecordPush(subject_id=name, origin="poll", branch="main", commit=str(self.random.randrange(9))),
             c.RemoveRepository(subject_id=name),
             sample.issue_key(name, self.random.choice(("init", "request"))),
             c.RevokeKey(subject_id=name),

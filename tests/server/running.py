@@ -188,7 +188,7 @@ class RunningServer:
 
     # What tests of deployments need everywhere.
 
-    def deploy(self, path: str, agent: str, repository: Path, **fields: object) -> str:
+    def deploy(self, path: str, agent: str, repository: Path | str, **fields: object) -> str:
         """Ask for a deployment on localhost and return its id."""
         wanted = {"domain": "localhost", "path": path, "agent": agent, "repository": str(repository), **fields}
         answer = self.api("POST", "/deployments", wanted)
@@ -208,7 +208,7 @@ class RunningServer:
         )
         return self.deployment(deployment_id)
 
-    def serve(self, path: str, agent: str, repository: Path, **fields: object) -> str:
+    def serve(self, path: str, agent: str, repository: Path | str, **fields: object) -> str:
         """Deploy, wait until it serves, and return its id."""
         deployment_id = self.deploy(path, agent, repository, **fields)
         found = self.await_rollout(deployment_id)

@@ -161,7 +161,7 @@ def test_a_value_that_is_overridden_is_not_looked_at(machine: Machine) -> None:
     assert machine.load({"port": 1}).configuration.port == 1
 
 
-@pytest.mark.parametrize("key", ["prot", "Port", "PORT", "max_containers", "workers", "cacheTime", "", "\u00e9"])
+@pytest.mark.parametrize("key", ["prot", "Port", "PORT", "max_containers", "workers", "cacheTimes", "", "\u00e9"])
 def test_refuses_an_unknown_key(machine: Machine, key: str) -> None:
     """A key nobody knows is an error with key, value and file: a typo must not be ignored."""
     machine.work_file.write_text(json.dumps({key: 4711}))
@@ -283,6 +283,7 @@ def test_every_key_has_a_variable_of_its_own(machine: Machine) -> None:
     """Written as a variable and read again, each key reaches itself."""
     good: dict[str, Any] = {"host": "h", "logLevel": "error", "containerRuntime": "docker", "agentImage": "i"}
     good |= {"dataDirectory": "/d", "queueDirectory": "/q", "stopAgentsOnExit": "false", "managementPort": "8002"}
+    good |= {"allowLocalRepositories": "false", "submoduleHosts": '["h"]', "sshKnownHostsFile": "/k"}
     given = {variable_name(key): good.get(key, "2000") for key in Configuration.__struct_encode_fields__}
     given["PLOINKY_SYNC_WAIT_SECONDS"] = "20"
     origins = machine.load(**given).origins

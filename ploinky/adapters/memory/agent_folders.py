@@ -4,7 +4,9 @@ import json
 
 from ploinky.adapters.memory.sources import Tree
 from ploinky.domain.errors import AgentNotFound, SourceInvalid
-from ploinky.ports.sources import AGENT_SIGNS, AgentFolder
+from ploinky.ports.sources import AGENT_FOLDER_DEPTH, AGENT_SIGNS, AGENTS_LIMIT, AgentFolder, FoundAgent
+
+DEPTHS = AGENT_FOLDER_DEPTH + 1
 
 
 class MemoryAgentFolders:
@@ -14,11 +16,14 @@ class MemoryAgentFolders:
         self._trees = trees
         """Give it `MemorySources.trees`; prepared releases are put there too."""
 
-    def find(self, checkout: str, agent: str) -> AgentFolder:
-        parts = agent.split("/")
-        if not agent or any(part in {"", ".", "..", ".git"} for part in parts):
-            raise SourceInvalid(f"{agent[:100]!r} is no agent's name", hint="It is the name of a folder.")
+    def find(self, checkout: str, agent: str, subfolder: str = "") -> AgentFolder:
+        _check_name(agent)
+        if subfolder:
+            _check_name(subfolder)
+            checkout = f"{checkout}/{subfolder}"
         root, tree = self._split(checkout)
+        if not any(path.startswith(root) for path in tree):
+            raise AgentNotFound(f"The repository has no folder {subfolder!r}", hint="Check the subfolder.")
         manifest = tree.get(f"{root}manifest.json")
         is_folder = any(path.startswith(f"{root}{agent}/") for path in tree)
         if _name_in(manifest) != agent and is_folder:
@@ -28,6 +33,23 @@ class MemoryAgentFolders:
                 f"The repository has no agent {agent!r}", hint="An agent is the name of a folder there."
             )
         return AgentFolder(checkout, manifest)
+
+    def agents(self, checkout: str) -> list[FoundAgent]:
+        root, tree = self._split(checkout)
+        paths = [path.removeprefix(root).split("/") for path in tree if path.startswith(root)]
+        candidates = {"/".join(parts[:depth]) for parts in paths for depth in range(min(len(parts), DEPTHS))}
+        found: list[FoundAgent] = []
+        for folder in sorted(candidates, key=lambda name: (name.count("/"), name)):
+            parts = folder.split("/") if folder else []
+            below = [path[len(parts) :] for path in paths if path[: len(parts)] == parts and len(path) > len(parts)]
+            is_inside = any(known.folder and folder.startswith(f"{known.folder}/") for known in found)
+            is_hidden = any(part.startswith((".", "_")) for part in parts) or folder in AGENT_SIGNS
+            if is_inside or is_hidden or not any(path[0] in AGENT_SIGNS for path in below):
+                continue
+            handlers = {path[1].partition(".")[0] for path in below if path[0] == "handlers" and len(path) == 2}
+            prefix = f"{root}{folder}/" if folder else root
+            found.append(FoundAgent(folder, tree.get(f"{prefix}manifest.json"), tuple(sorted(handlers))))
+        return sorted(found)[:AGENTS_LIMIT]
 
     def prepare(self, source: str, release: str, owner_user_id: int | None = None) -> str:
         target = self._path(release)
@@ -57,6 +79,11 @@ class MemoryAgentFolders:
             if directory.startswith(f"{root}/"):
                 return f"{directory.removeprefix(f'{root}/')}/", tree
         raise SourceInvalid(f"There is no checkout {directory}")
+
+
+def _check_name(name: str) -> None:
+    if not name or any(part in {"", ".", "..", ".git"} for part in name.split("/")):
+        raise SourceInvalid(f"{name[:100]!r} is no agent's name", hint="It is the name of a folder.")
 
 
 def _name_in(manifest: bytes | None) -> object:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ploinky.cli.credentials import credential_options
 from ploinky.cli.output import print_json, remark, say
 from ploinky.cli.session import Session, pass_session, remote_options
 from ploinky.cli.targets import find_at, id_of, name_of
@@ -24,6 +25,9 @@ NO_WAIT = click.option("--no-wait", is_flag=True, help="Return once it is accept
 @click.argument("agent")
 @click.option("--repository", metavar="URL|PATH|NAME", required=True, help="Where the agent's folder is.")
 @click.option("--branch", metavar="NAME", help="Of the repository; else its own default.")
+@click.option("--revision", metavar="TAG|COMMIT", help="Stay at it; a commit may be shortened.")
+@click.option("--subfolder", metavar="FOLDER", help="Of the repository, where its agents are.")
+@credential_options("--repository-")
 @click.option("--runtime", type=click.Choice(["auto", "docker", "podman", "process"]), help="What to run it with.")
 @click.option("--image", metavar="REFERENCE", help="The container image; else the manifest's.")
 @click.option("--access", metavar="public|authenticated|PERMISSION", help="Who may call it; else the manifest's.")
@@ -43,6 +47,9 @@ def deploy(  # noqa: PLR0913 - one parameter for each option
     agent: str,
     repository: str,
     branch: str | None,
+    revision: str | None,
+    subfolder: str | None,
+    credentials: dict[str, str] | None,
     runtime: str | None,
     image: str | None,
     access: str | None,
@@ -61,12 +68,16 @@ def deploy(  # noqa: PLR0913 - one parameter for each option
     if is_watched:
         from ploinky.cli.watching import WATCH_REF, check_can_be_watched, keep_deployed
 
-        if no_wait or branch:
-            raise click.UsageError(f"--watch cannot be combined with {'--no-wait' if no_wait else '--branch'}")
+        given = {"--no-wait": no_wait, "--branch": branch, "--revision": revision}
+        for name in (name for name, value in given.items() if value):
+            raise click.UsageError(f"--watch cannot be combined with {name}")
         check_can_be_watched(where)
         branch = WATCH_REF
     options = {
         "branch": branch,
+        "revision": revision,
+        "subfolder": subfolder,
+        "credentials": credentials,
         "runtime": runtime,
         "image": image,
         "access": access,

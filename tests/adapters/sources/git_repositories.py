@@ -57,6 +57,12 @@ class GitServer:
         self.password = password
         self.status = 200
         self.requests = 0
+        self.packs = 0
+        """Answers that brought objects."""
+        self.authorizations: list[str] = []
+        """What came with requests as `Authorization`."""
+        self.redirect = ""
+        """Send everybody there instead, when it is not empty."""
         self.is_stuck = threading.Event()
         """Set once an answer was held back."""
         self.holds_back = False
@@ -66,8 +72,8 @@ class GitServer:
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
 
-    def url(self, name: str, userinfo: str = "") -> str:
-        return f"http://{userinfo}127.0.0.1:{self._server.server_address[1]}/{name}"
+    def url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}/{name}"
 
     def stop(self) -> None:
         self._is_stopping.set()
@@ -128,6 +134,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self, body: bytes) -> None:
         self.front.requests += 1
+        self.front.authorizations += [value for name, value in self.headers.items() if name == "Authorization"]
+        if self.front.redirect:
+            self._answer(302, [("Location", self.front.redirect + self.path)], b"")
+            return
         if self.front.status != 200:
             self._answer(self.front.status, [], b"")
         elif self.front.password is not None and not self._is_allowed():
@@ -145,6 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        self.front.packs += self.command == "POST" and b"PACK" in body
         if self.front.holds_back and self.command == "POST" and b"PACK" in body:
             self.wfile.write(body[: len(body) // 2])
             self.front.hold()

@@ -13,19 +13,20 @@ from ploinky.adapters.dulwich_sources import DulwichSources
 from ploinky.adapters.dulwich_sources_failures import Refusal
 from ploinky.adapters.dulwich_sources_tree import TreeWriter
 from ploinky.domain.errors import SourceInvalid
+from ploinky.ports.sources import Source
 from tests.adapters.sources.hostile_trees import FILE, FOLDER, LINK, SUBMODULE, Entry, hostile_repository
 
 
 def write(tmp_path: Path, entries: list[Entry]) -> tuple[Path, list[str]]:
-    """Write a tree in this process and return its folder and the progress lines."""
-    lines: list[str] = []
+    """Write a tree in this process and return its folder and the warnings."""
     target = tmp_path / "written"
     target.mkdir()
     with Repo(hostile_repository(tmp_path / "hostile.git", entries)) as repo:
         commit = repo[b"refs/heads/master"]
         assert isinstance(commit, Commit)
-        TreeWriter(repo.object_store, str(target), lines.append).write(commit.tree)
-    return target, lines
+        writer = TreeWriter(repo.object_store, str(target), print)
+        writer.write(commit.tree)
+    return target, writer.warnings
 
 
 def refusal(tmp_path: Path, entries: list[Entry]) -> str:
@@ -132,11 +133,21 @@ def test_a_container_s_user_can_read_it(tmp_path: Path) -> None:
     assert modes == {"run": 0o755, "read": 0o644, "sub": 0o755}
 
 
-def test_a_submodule_is_an_empty_folder(tmp_path: Path) -> None:
-    """A submodule is told and left empty; nothing is fetched from where it points."""
-    target, lines = write(tmp_path, [(b"module", SUBMODULE, b"")])
+def test_a_submodule_without_an_address_is_an_empty_folder(tmp_path: Path) -> None:
+    """What no `.gitmodules` speaks of stays empty, and is told as a warning."""
+    target, warnings = write(tmp_path, [(b"module", SUBMODULE, b"")])
     assert list((target / "module").iterdir()) == []
-    assert any("module" in line for line in lines)
+    assert any("module" in warning for warning in warnings)
+
+
+def test_pointers_of_large_files_are_told(tmp_path: Path) -> None:
+    """A file whose content lies with Git LFS is named, so that nobody takes the pointer for it."""
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n"
+    many: list[Entry] = [(b"m%02d" % number, FILE, pointer) for number in range(25)]
+    _, warnings = write(tmp_path, [(b"sub", FOLDER, many), (b"plain", FILE, b"version")])
+    (warning,) = warnings
+    assert "sub/m00" in warning
+    assert "5 more" in warning
 
 
 @pytest.mark.parametrize(
@@ -181,7 +192,7 @@ def test_nothing_of_a_refused_tree_is_served(tmp_path: Path) -> None:
     """Through the whole adapter: the error names the path, and no checkout, clone or half of one is left."""
     url = hostile_repository(tmp_path / "hostile.git", [(b"ok", FILE, b"x"), (b"evil", LINK, b"/etc/passwd")])
     with pytest.raises(SourceInvalid, match="evil") as caught:
-        DulwichSources(tmp_path / "repos").fetch(url, None, print)
+        DulwichSources(tmp_path / "repos").fetch(Source(url), print)
     assert caught.value.advice
     (cache,) = (tmp_path / "repos").iterdir()
-    assert sorted(str(path.relative_to(cache)) for path in cache.rglob("*")) == ["checkouts", "lock"]
+    assert sorted(str(path.relative_to(cache)) for path in cache.rglob("*")) == ["cache.json", "checkouts", "lock"]

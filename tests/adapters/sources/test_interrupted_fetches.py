@@ -1,6 +1,7 @@
 """A fetch that is killed, stuck or damaged costs a repetition and nothing else."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,10 @@ from ploinky.adapters.dulwich_sources import DulwichSources
 from ploinky.adapters.dulwich_sources_cache import Cache
 from ploinky.adapters.dulwich_sources_process import CHILD_MODULE
 from ploinky.adapters.dulwich_sources_remote import Remote
+from ploinky.adapters.dulwich_sources_wish import Wish
 from ploinky.domain.errors import SourceUnavailable
+from ploinky.domain.source_urls import parse_location
+from ploinky.ports.sources import Credentials, Source
 from tests.adapters.sources.git_repositories import GitRepository, GitServer, git_server
 from tests.waiting import wait_until
 
@@ -60,7 +64,7 @@ def leftovers(repos: Path) -> list[str]:
 
 
 def check_a_fetch_works(repos: Path, url: str) -> None:
-    found = DulwichSources(repos, timeout_seconds=60).fetch(url, None, print)
+    found = DulwichSources(repos, timeout_seconds=60).fetch(Source(url), print)
     assert (Path(found.directory) / "sub" / "file7").read_text() == "7" * 100
     assert not leftovers(repos)
 
@@ -73,7 +77,7 @@ def test_a_killed_first_fetch_leaves_nothing_in_the_way(
 
     def fetch() -> None:
         with pytest.raises(SourceUnavailable) as caught:
-            sources.fetch(stuck_server.url("agents/.git"), None, print)
+            sources.fetch(Source(stuck_server.url("agents/.git")), print)
         errors.append(caught.value)
 
     thread = threading.Thread(target=fetch)
@@ -92,15 +96,15 @@ def test_a_killed_later_fetch_leaves_the_cache_usable(
 ) -> None:
     """Killed while bringing a newer commit, the earlier one still serves, and the newer one can be had."""
     url, repos = server.url("agents/.git"), tmp_path / "repos"
-    first = DulwichSources(repos).fetch(url, None, print).commit
+    first = DulwichSources(repos).fetch(Source(url), print).commit
     newer = repository.commit({"new": "x" * 1_000})
     server.holds_back = True
     with pytest.raises(SourceUnavailable, match="too long"):
-        DulwichSources(repos, timeout_seconds=2).fetch(url, None, print)
+        DulwichSources(repos, timeout_seconds=2).fetch(Source(url), print)
     assert server.is_stuck.is_set()
     server.holds_back = False
     assert DulwichSources(repos).checkout(url, first).commit == first
-    assert DulwichSources(repos).fetch(url, None, print).commit == newer
+    assert DulwichSources(repos).fetch(Source(url), print).commit == newer
     check_a_fetch_works(repos, url)
 
 
@@ -109,7 +113,7 @@ def test_a_fetch_that_takes_too_long_is_killed(
 ) -> None:
     """After the time-out no process is left, and the error is retryable."""
     with pytest.raises(SourceUnavailable, match="too long") as caught:
-        DulwichSources(tmp_path / "repos", timeout_seconds=2).fetch(stuck_server.url("agents/.git"), None, print)
+        DulwichSources(tmp_path / "repos", timeout_seconds=2).fetch(Source(stuck_server.url("agents/.git")), print)
     assert caught.value.is_retryable
     assert children_over(tmp_path / "repos") == []
 
@@ -119,7 +123,8 @@ def test_a_fetch_dies_with_its_server(repository: GitRepository, stuck_server: G
     script = """
 import sys
 from ploinky.adapters.dulwich_sources import DulwichSources
-DulwichSources(sys.argv[1]).fetch(sys.argv[2], None, print)
+from ploinky.ports.sources import Source
+DulwichSources(sys.argv[1]).fetch(Source(sys.argv[2]), print)
 """
     root = Path(__file__).resolve().parents[3]
     parent = subprocess.Popen(
@@ -218,7 +223,7 @@ def test_a_damaged_cache_is_made_anew(
     """Whatever the disk did to the cache, the next fetch gives the right files."""
     url = server.url("agents/.git") if is_http else str(repository.directory)
     repos = tmp_path / "repos"
-    first = Path(DulwichSources(repos).fetch(url, None, print).directory)
+    first = Path(DulwichSources(repos).fetch(Source(url), print).directory)
     first.rename(repos / "lost")
     damage(repos)
     if is_newer:
@@ -227,13 +232,15 @@ def test_a_damaged_cache_is_made_anew(
     check_a_fetch_works(repos, url)
 
 
-def test_many_packs_make_a_fresh_cache(
-    repository: GitRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The cache does not grow with the number of fetches."""
+def test_many_packs_are_made_one(repository: GitRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache does not grow with the number of fetches, and no commit in it is lost."""
     monkeypatch.setattr(dulwich_sources_cache, "PACKS", 3)
-    remote = Remote(str(repository.directory), is_local=True, username=None, password=None)
+    remote = Remote(parse_location(str(repository.directory)), Credentials())
+    directory, commits = tmp_path / "cache", []
     for number in range(8):
-        commit = repository.commit({"a": str(number)})
-        assert Cache(str(tmp_path / "cache"), print).fetched(remote, None)[0] == commit
-        assert len(list((tmp_path / "cache" / "bare.git" / "objects" / "pack").glob("*.pack"))) <= 3
+        commits.append(repository.commit({"a": str(number)}))
+        assert Cache(str(directory), remote.address, print).fetched(remote, Wish()).commit.decode() == commits[-1]
+        assert len(list((directory / "bare.git" / "objects" / "pack").glob("*.pack"))) <= 3
+    shutil.rmtree(directory / "checkouts")
+    for commit in commits:
+        assert Cache(str(directory), remote.address, print).checked_out(commit, {})

@@ -7,6 +7,7 @@ import pytest
 
 from ploinky.adapters.dulwich_sources import DulwichSources
 from ploinky.adapters.dulwich_sources_changes import uncommitted_changes
+from ploinky.ports.sources import Source
 from tests.adapters.sources.git_repositories import GitRepository, git
 
 
@@ -89,6 +90,6 @@ def test_the_deployer_is_told(repository: GitRepository, tmp_path: Path) -> None
     edit(repository.directory)
     (repository.directory / "b").unlink()
     lines: list[str] = []
-    found = DulwichSources(tmp_path / "repos").fetch(str(repository.directory), None, lines.append)
+    found = DulwichSources(tmp_path / "repos").fetch(Source(str(repository.directory)), lines.append)
     assert lines[-1] == "not deployed, since not committed: a and 1 more"
     assert (Path(found.directory) / "a").read_text() == "one"
