@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ploinky.adapters.docker_runtime_address import Reach, addresses_of, reachable_address, with_published_port
 from ploinky.adapters.docker_runtime_client import CALL_TIMEOUT_SECONDS, SILENCE_TIMEOUT_SECONDS, Connections
 from ploinky.adapters.docker_runtime_container import (
     container_config,
@@ -39,6 +40,7 @@ from ploinky.ports.runtime import (
     EXEC_TIMEOUT_SECONDS,
     LABEL_JOURNAL,
     LABEL_SPEC_DIGEST,
+    Address,
     Availability,
     Executed,
     Image,
@@ -89,6 +91,7 @@ class DockerRuntime:
         self._findings = FindingsRecord(findings_file)
         self._has_init = True
         """Until a creation shows that the engine has none."""
+        self._reach = Reach()
 
     def check(self) -> Availability:
         try:
@@ -119,12 +122,15 @@ class DockerRuntime:
 
     def create(self, spec: InstanceSpec) -> str:
         client = self._connections.client()
+        is_published = spec.http_port is not None and not self._reach.is_direct(client)
         deadline = time.monotonic() + NAME_WAIT_SECONDS
         if self.dialect.makes_missing_folders or is_selinux_enforcing():
             refuse_missing_folders(spec)
         while True:
             try:
                 config = container_config(spec, self.dialect, self._identity(), has_init=self._has_init)
+                if is_published:
+                    config = with_published_port(config, spec.http_port or 0)
                 return str(client.create_container_from_config(config, spec.name)["Id"])
             except Exception as error:
                 if self._has_init and self.dialect.has_no_init(error):
@@ -256,6 +262,14 @@ class DockerRuntime:
             if look is not None:
                 found.append(look)
         return found
+
+    def address(self, name: str, port: int) -> Address:
+        found = self.inspect(name)
+        if found is None:
+            raise RuntimeRefused(f"{name} does not exist, so it has no address")
+        with translated(f"look up the address of {name}"):
+            answer = self._connections.client().inspect_container(found.engine_id)
+        return reachable_address(name, addresses_of(answer, port))
 
     def logs(self, name: str, tail_lines: int) -> bytes:
         found = self.inspect(name)

@@ -16,6 +16,7 @@ AGENTCORE_DIRECTORY = "/agentCore"
 QUEUE_DIRECTORY = "/agent/.ploinky/queue"
 READ_ONLY_IN_QUEUE = ("tasks", "cancel")
 
+ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - inside the container, whose port is published nowhere else
 TEMPORARY_BYTES = 64 * 1024 * 1024
 LOG_FILE_SIZE = "10m"
 LOG_FILES = 2
@@ -40,12 +41,13 @@ def container_config(spec: InstanceSpec, dialect: Dialect, identity: Identity, *
         "AGENT_DIR": AGENT_DIRECTORY,
         "PLOINKY_QUEUE_DIR": QUEUE_DIRECTORY,
         "PYTHONPATH": AGENTCORE_DIRECTORY,
+        **({"HOST": ALL_ADDRESSES, "PORT": str(spec.http_port)} if spec.http_port else {}),
     }
+    # As entrypoint, so that one of the image's own does not swallow it.
+    started = {"Entrypoint": list(spec.command), "Cmd": []} if spec.command else {}
     return {
         "Image": spec.image,
-        # As entrypoint, so that one of the image's own does not swallow it.
-        "Entrypoint": list(spec.command),
-        "Cmd": [],
+        **started,
         "Env": [f"{name}={value}" for name, value in environment.items()],
         "User": user_inside(spec.user_id, identity),
         "WorkingDir": AGENT_DIRECTORY,

@@ -21,6 +21,7 @@ from ploinky.adapters.process_runtime_identity import ProcessIdentity, end_proce
 from ploinky.adapters.process_runtime_inside import measure
 from ploinky.adapters.process_runtime_launch import launch_document, read_report, spawn_shim
 from ploinky.adapters.process_runtime_logs import keep_small, newest_lines
+from ploinky.adapters.process_runtime_ports import LOOPBACK, FreePorts
 from ploinky.adapters.process_runtime_shim import REFUSED
 from ploinky.adapters.process_runtime_watch import Bells, watch
 from ploinky.domain.errors import RuntimeRefused, RuntimeUnavailable
@@ -29,6 +30,7 @@ from ploinky.ports.runtime import (
     EXEC_TIMEOUT_SECONDS,
     LABEL_JOURNAL,
     LABEL_SPEC_DIGEST,
+    Address,
     Availability,
     Executed,
     Image,
@@ -54,6 +56,7 @@ class ProcessRuntime:
 
     def __init__(self, state_directory: Path) -> None:
         self._folders = InstanceFolders(state_directory)
+        self._ports = FreePorts()
         self._bells = Bells()
         self._children: set[int] = set()
         self._children_lock = threading.Lock()
@@ -72,8 +75,9 @@ class ProcessRuntime:
 
     def create(self, spec: InstanceSpec) -> str:
         digest = spec.labels.get(LABEL_SPEC_DIGEST, "")
-        record = InstanceRecord(spec.name, secrets.token_hex(16), digest, spec.log_path, dict(spec.labels))
-        if self._folders.add(record, launch_document(spec, record.engine_id)):
+        port = self._ports.choose() if spec.http_port else 0
+        record = InstanceRecord(spec.name, secrets.token_hex(16), digest, spec.log_path, dict(spec.labels), port)
+        if self._folders.add(record, launch_document(spec, record.engine_id, port)):
             return record.engine_id
         folder = self._folders.path(spec.name)
         existing = read_instance(folder) if folder else None
@@ -153,6 +157,13 @@ class ProcessRuntime:
         folder = self._folders.path(name)
         record = read_instance(folder) if folder else None
         return _observe(folder, record) if folder and record else None
+
+    def address(self, name: str, port: int) -> Address:
+        folder = self._folders.path(name)
+        record = read_instance(folder) if folder else None
+        if record is None or not record.port:
+            raise RuntimeRefused(f"{name} has no port {port}")
+        return Address(LOOPBACK, record.port)
 
     def list(self, journal_id: str) -> list[Observation]:
         self._reap()

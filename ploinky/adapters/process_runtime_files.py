@@ -46,6 +46,8 @@ class InstanceRecord(msgspec.Struct, frozen=True):
     spec_digest: str
     log_path: str
     labels: dict[str, str]
+    port: int = 0
+    """Where its own web server has to listen; 0 when it has none."""
 
 
 class ExitRecord(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from typing import Any
 
 from ploinky.adapters import process_runtime_shim
 from ploinky.adapters.process_runtime_identity import MARKER_VARIABLE
+from ploinky.adapters.process_runtime_ports import LOOPBACK
 from ploinky.adapters.process_runtime_shim import FAILURE_TEXT_BYTES
 from ploinky.domain.errors import RuntimeUnavailable
 from ploinky.ports.runtime import InstanceSpec
@@ -18,7 +19,7 @@ MAX_OPEN_FILES = 4096
 START_WAIT_SECONDS = 15.0
 
 
-def launch_document(spec: InstanceSpec, engine_id: str) -> dict[str, Any]:
+def launch_document(spec: InstanceSpec, engine_id: str, port: int) -> dict[str, Any]:
     """Say what the shim shall run. It holds the agent's secrets, and is removed as soon as it is read.
 
     **Limits**: `memory_bytes` bounds what each single process may allocate (`RLIMIT_DATA`: not `RLIMIT_AS`, which
@@ -32,6 +33,7 @@ def launch_document(spec: InstanceSpec, engine_id: str) -> dict[str, Any]:
             "PATH": f"{Path(sys.executable).parent}:{SYSTEM_PATH}",
             "LANG": "C.UTF-8",
             **spec.environment,
+            **({"HOST": LOOPBACK, "PORT": str(port)} if port else {}),
             "AGENT_DIR": spec.code_directory,
             "PLOINKY_QUEUE_DIR": spec.queue_directory,
             "PYTHONPATH": spec.agentcore_directory,

@@ -139,6 +139,8 @@ class DeploymentShape(Wire):
     commit: str | None
     runtime: str
     image: str
+    kind: Literal["task", "http"] | None
+    """Whether requests to its URL become tasks, or go to the agent's own web server; null until that is known."""
     access: str | None
     concurrency: int | None
     desired: str

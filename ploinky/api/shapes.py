@@ -18,7 +18,7 @@ from ploinky.api.services import Services
 from ploinky.domain.deployment import Deployment, RolloutEnd
 from ploinky.domain.events import TaskSucceeded
 from ploinky.domain.exit_codes import explain_end
-from ploinky.domain.instance import Instance, Status
+from ploinky.domain.instance import Instance
 from ploinky.journal.codec import from_microseconds
 from ploinky.ports.journal_store import Record
 from ploinky.usecases.deployments import summarise_state
@@ -31,10 +31,7 @@ def deployment_shape(services: Services, deployment_id: str, row: Row[Deployment
     """Show a deployment with its instances and open tasks."""
     state, instances = row.state, services.views.instances_of(deployment_id)
     release = state.active_release or (state.rollout.release if state.rollout else None)
-    is_serving = any(
-        instance.generation == state.active_generation and instance.is_ready and instance.status is Status.RUNNING
-        for _, instance in instances
-    )
+    is_serving = bool(services.views.serving_instances(deployment_id))
     return DeploymentShape(
         id=deployment_id,
         domain=state.domain,
@@ -48,6 +45,7 @@ def deployment_shape(services: Services, deployment_id: str, row: Row[Deployment
         commit=release.commit if release else None,
         runtime=state.active_runtime or (state.rollout.runtime if state.rollout else "") or str(state.spec.runtime),
         image=state.active_image or (state.rollout.image if state.rollout else ""),
+        kind=None if release is None else "http" if release.http_port else "task",
         access=release.access if release else state.spec.access,
         concurrency=release.concurrency if release else state.spec.concurrency,
         desired=str(state.desired),

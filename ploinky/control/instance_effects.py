@@ -1,11 +1,12 @@
 """Start, stop and remove instances."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 
 import msgspec
 
+from ploinky.control.exchanges import Exchanges
 from ploinky.control.task_traffic import TaskTraffic
 from ploinky.control.world import World
 from ploinky.domain.commands import (
@@ -32,16 +33,34 @@ AGENT_USER_IDS = 100_000
 LOG_TAIL_LINES = 40
 LOG_TAIL_LIMIT_BYTES = 4_096
 KEPT_LOG_LINES = 10_000
+DRAIN_LIMIT_SECONDS = 30.0
+"""How long requests and WebSockets with the agent's own web server may still take before it is stopped."""
+DRAIN_LIMITS_SECONDS = {"stopped": 5.0, "removed": 5.0} | dict.fromkeys(
+    ("shutdown", "not_ready", "silent", "overdue", "queue_unavailable", "queue_lost", "orphan"), 0.0
+)
+"""The same by the reason of a stop, where somebody waits for it or nothing good is expected any more."""
 
 
 class InstanceEffects:
     """Bring about what instances' intents ask for; each step can be repeated after a crash."""
 
-    def __init__(self, views: Views, world: World, traffic: TaskTraffic) -> None:
-        """Take the world and the traffic of tasks, which ends with an instance."""
+    def __init__(
+        self,
+        views: Views,
+        world: World,
+        traffic: TaskTraffic,
+        exchanges: Exchanges,
+        explain: Callable[[str], str] = lambda _: "",
+    ) -> None:
+        """Take the world, and the traffic of tasks and requests, which ends with an instance.
+
+        `explain` tells of an instance with a web server why it is not ready.
+        """
         self._views = views
         self._world = world
         self._traffic = traffic
+        self._exchanges = exchanges
+        self._explain = explain
 
     async def start(self, intent: Intent) -> Command:
         """Make the queue, create and start. A name that exists already is adopted by the runtime."""
@@ -106,6 +125,7 @@ class InstanceEffects:
             cpus=instance.release.cpus,
             pids=instance.release.pids,
             has_network=instance.release.has_network,
+            http_port=instance.release.http_port,
         )
         labels = self._labels(intent, instance, spec)
         engine_id = runtime.create(msgspec.structs.replace(spec, labels=labels))
@@ -114,8 +134,14 @@ class InstanceEffects:
         return engine_id
 
     async def stop(self, intent: Intent) -> Command:
-        """Stop, take in what it still answered, and keep its last words as evidence."""
+        """Drain, stop, take in what it still answered, and keep its last words as evidence.
+
+        Nothing new is led to an instance from the moment its stop is wanted.
+        """
         instance = self._instance(intent)
+        limit_seconds = DRAIN_LIMITS_SECONDS.get(instance.stop_reason, DRAIN_LIMIT_SECONDS)
+        await self._exchanges.drain(intent.subject_id, limit_seconds)
+        reach("instance.drained")
         runtime = self._world.runtimes.get(instance.runtime)
         seen = await self._world.pools.engine(lambda: runtime.stop(instance.name, instance.grace_seconds))
         reach("instance.stopped")
@@ -139,6 +165,7 @@ class InstanceEffects:
             exit_code=seen.exit_code if seen else None,
             is_out_of_memory=seen.is_out_of_memory if seen else None,
             log_tail=await self._world.pools.engine(last_words),
+            probe=self._explain(instance_id),
         )
         return RecordStopped(subject_id=instance_id, reason=reason, evidence=evidence)
 

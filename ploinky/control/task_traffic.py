@@ -75,6 +75,10 @@ class TaskTraffic:
         """Tell whether an instance's queue is open."""
         return instance_id in self._attached
 
+    def has_runner(self, instance_id: str) -> bool:
+        """Tell whether something takes tasks from an instance's queue."""
+        return instance_id in self._attached and self._courier.is_ready(instance_id)
+
     def adopt(self, instance_id: str, identity: str) -> bool:
         """Open the queue of an instance that ran before, if it is still the one it was started with.
 
@@ -315,7 +319,9 @@ def _rest(begun: Coroutine[Any, None, None], awaited: Any) -> Generator[Any, Non
 
 
 def _awaits_readiness(instance: Instance | None) -> bool:
-    return instance is not None and instance.status is Status.RUNNING and not instance.is_ready
+    if instance is None or instance.status is not Status.RUNNING or instance.is_ready:
+        return False
+    return instance.release is None or not instance.release.http_port  # those are looked at from outside
 
 
 def _context(instance_id: str, correlation: str) -> Context:

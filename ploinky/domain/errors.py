@@ -5,7 +5,7 @@
     │   ├── ConfigurationInvalid
     │   ├── ManifestInvalid
     │   ├── SourceInvalid
-    │   ├── BodyTooLarge
+    │   ├── BodyTooLarge, HeadersTooLarge
     │   └── TransitionInvalid   the thing is in a state that does not allow it
     ├── NotFound
     │   ├── DeploymentNotFound, InstanceNotFound, TaskNotFound, RepositoryNotFound, KeyNotFound
@@ -18,9 +18,10 @@
     ├── Unavailable             try again later
     │   ├── Overloaded, ShuttingDown, DeploymentNotReady
     │   ├── RuntimeUnavailable, SourceUnavailable, QueueUnavailable
+    │   ├── AgentUnreachable
     │   └── StorageFull, JournalFull
     └── Broken                  an operator has to look
-        ├── RuntimeRefused, ImageUnavailable, SecretUnreadable
+        ├── RuntimeRefused, ImageUnavailable, SecretUnreadable, AgentTimeout
         ├── DirectoryBusy, DirectoryUnusable, PortInUse
         ├── JournalBroken, JournalNewer, JournalCorrupt, OutcomeUnknown
         └── Fenced
@@ -106,6 +107,12 @@ class BodyTooLarge(Invalid):
     """The request's body is too large."""
 
     code = "BODY_TOO_LARGE"
+
+
+class HeadersTooLarge(Invalid):
+    """The request's headers are too large."""
+
+    code = "HEADERS_TOO_LARGE"
 
 
 class TransitionInvalid(Invalid):
@@ -249,6 +256,13 @@ class QueueUnavailable(Unavailable):
     code = "QUEUE_UNAVAILABLE"
 
 
+class AgentUnreachable(Unavailable):
+    """The agent's web server does not answer as it should."""
+
+    code = "AGENT_UNREACHABLE"
+    hint = "See `ploinky logs` for what the agent says."
+
+
 class StorageFull(Unavailable):
     """The disk is full."""
 
@@ -273,6 +287,13 @@ class ImageUnavailable(Broken):
     """The image cannot be had."""
 
     code = "IMAGE_UNAVAILABLE"
+
+
+class AgentTimeout(Broken):
+    """The agent's web server did not answer in time."""
+
+    code = "AGENT_TIMEOUT"
+    hint = "The limit is `timeoutSeconds` of its manifest."
 
 
 class SecretUnreadable(Broken):

@@ -79,7 +79,7 @@ class Indexes:
     def free_instance(self, deployment_id: str) -> str | None:
         """Find the least busy ready instance of the serving generation that has a slot; none while a stop is wanted."""
         entry = self.deployments[deployment_id]
-        if entry.release is None or not entry.is_wanted:
+        if entry.release is None or not entry.release.takes_tasks or not entry.is_wanted:
             return None
         best, least = None, entry.release.concurrency
         for instance_id, generation in entry.ready.items():

@@ -111,6 +111,7 @@ class Manifest(_Section, frozen=True):
     env: Annotated[tuple[Variable, ...], msgspec.Meta(max_length=VARIABLES_LIMIT)] = ()
     access: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z][A-Za-z0-9:._*/-]{0,127}\Z")] | None = None
     mode: Literal["file", "http", "auto"] = "auto"
+    """`file` beside `http`: the agent takes tasks from its queue as well."""
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=1_000)] | None = None
     timeout_seconds: Annotated[float, msgspec.Meta(gt=0, le=86_400)] | None = None
     retries: Retries = Retries()

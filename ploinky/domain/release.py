@@ -26,6 +26,7 @@ def release_of(
     """
     resources = manifest.runtime.resources
     limits = Release(commit=commit)
+    http = manifest.http
     return Release(
         commit=commit,
         image=spec.image or manifest.image_reference or "",
@@ -38,9 +39,27 @@ def release_of(
         cpus=resources.cpus or limits.cpus,
         pids=resources.pids or limits.pids,
         has_network=manifest.network.mode != "none",
-        command=tuple(manifest.start_command or limits.command),
+        command=_web_command(spec, manifest) if http else tuple(manifest.start_command or limits.command),
+        http_port=http.port if http else None,
+        http_health_path=http.health if http else None,
+        takes_tasks=http is None or manifest.mode == "file",
         warnings=(*warnings, *manifest.warnings),
     )
+
+
+def _web_command(spec: DeploymentSpec, manifest: Manifest) -> tuple[str, ...]:
+    """Return what starts a web server; empty = what its image starts. Raises `ManifestInvalid` for one without use."""
+    if manifest.network.mode == "none":
+        raise ManifestInvalid(
+            "manifest.json: `http` needs a network, and `network.mode` is none",
+            hint="Leave `network.mode` out: nobody but this server is led to the agent's port.",
+        )
+    if not manifest.start_command and not (spec.image or manifest.image_reference):
+        raise ManifestInvalid(
+            "manifest.json: `http` is there, but nothing says what starts the web server",
+            hint="Put its command line into `run`, or name an image that starts it.",
+        )
+    return tuple(manifest.start_command or ())
 
 
 def environment_of(manifest: Manifest, given: dict[str, str]) -> dict[str, str]:

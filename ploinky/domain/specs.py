@@ -104,6 +104,13 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pids: int = 256
     has_network: bool = True
     command: tuple[str, ...] = ("python3", "-m", "agentcore")
+    """Empty = what the image itself starts."""
+    http_port: int | None = None
+    """Where the agent's own web server listens; every request to the route goes there. None = requests are tasks."""
+    http_health_path: str | None = None
+    """What answers 2xx or 3xx once that server is ready; None = its port being open is enough."""
+    takes_tasks: bool = True
+    """Whether agentcore, or another runner, takes tasks from the queue."""
     warnings: tuple[str, ...] = ()
     """What the manifest says that nobody understood."""
 
@@ -115,3 +122,5 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_out_of_memory: bool | None = None
     log_tail: str = ""
     """The last lines of output, at most 4 KiB."""
+    probe: str = ""
+    """Why the last look at an agent with a web server found it not ready."""

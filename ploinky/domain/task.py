@@ -133,6 +133,11 @@ def _submit(command: c.SubmitTask, state: Task, indexes: Indexes) -> Decision:
         if known.request_digest != (command.request_digest or ""):
             raise IdempotencyConflict(task=known.task_id)
         return Repeated(known.task_id)
+    if deployment.release is not None and not deployment.release.takes_tasks:
+        raise TransitionInvalid(
+            "This deployment answers with a web server of its own and takes no tasks",
+            hint="Send requests to its URL; or run agentcore in it as well, with `mode` file in its manifest.",
+        )
     if not deployment.is_accepting:
         raise DeploymentNotReady(deployment=command.deployment_id)
     if deployment.waiting >= WAITING_LIMIT_TASKS:

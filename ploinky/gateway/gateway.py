@@ -5,10 +5,13 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from ploinky.domain.errors import DeploymentNotFound, DeploymentNotReady, PloinkyError, ShuttingDown
+from ploinky.domain.errors import DeploymentNotFound, DeploymentNotReady, Invalid, PloinkyError, ShuttingDown
 from ploinky.domain.events import TaskSucceeded
 from ploinky.domain.routing import Match, host_without_port
+from ploinky.domain.specs import Release
 from ploinky.gateway.http import Headers, Receive, Scope, Send, answer, header, read_body
+from ploinky.gateway.proxy import Passage, Proxy
+from ploinky.gateway.websocket import refuse_websocket
 from ploinky.journal.dispatcher import Context
 from ploinky.ports.clock import Ids
 from ploinky.usecases.admission import Principal, admit, authenticate
@@ -27,12 +30,15 @@ FOR_KNOWN_CALLERS = ("traceback",)
 class Gateway:
     """A raw ASGI application: between the socket and the task there is nothing but this."""
 
-    def __init__(self, views: Views, tasks: Tasks, accounts: TaskAccounts, ids: Ids, sync_wait_seconds: float) -> None:
-        """Take the use cases, and how long a synchronous caller waits."""
+    def __init__(
+        self, views: Views, tasks: Tasks, accounts: TaskAccounts, ids: Ids, proxy: Proxy, sync_wait_seconds: float
+    ) -> None:
+        """Take the use cases, the way to agents' own web servers, and how long a synchronous caller waits."""
         self._views = views
         self._tasks = tasks
         self._accounts = accounts
         self._ids = ids
+        self._proxy = proxy
         self._sync_wait_seconds = sync_wait_seconds
         self.is_draining = False
         """While True, new requests are refused: the server is stopping."""
@@ -50,7 +56,21 @@ class Gateway:
                 identity.append((b"retry-after", str(RETRY_AFTER_SECONDS).encode()))
             await answer(send, status_of(error), problem_of(error, request_id), identity)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+    async def serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Lead one WebSocket to the agent's own web server, or refuse it before it is accepted."""
+        request_id = self._ids.mint()
+        try:
+            if self.is_draining:
+                raise ShuttingDown
+            match, _, release = self._find(scope)
+            if release is None or release.http_port is None:
+                raise Invalid("This deployment takes no WebSockets", hint="Only an agent with a web server does.")
+            await self._proxy.connect(scope, receive, send, Passage(match, release, request_id))
+        except PloinkyError as error:
+            await refuse_websocket(send, status_of(error), problem_of(error, request_id), request_id)
+
+    def _find(self, scope: Scope) -> tuple[Match, Principal | None, Release | None]:
+        """Return who answers, who asks, and what serves, after letting the caller in. Raises `PloinkyError`."""
         headers: Headers = scope["headers"]
         path = scope["raw_path"].decode("latin-1")
         host = host_without_port(header(headers, b"host"))
@@ -58,7 +78,15 @@ class Gateway:
         if match is None:
             raise DeploymentNotFound(domain=host, path=path)
         principal = authenticate(self._views, header(headers, b"x-api-key"), header(headers, b"authorization"))
-        self._admit(match, principal)
+        return match, principal, self._admit(match, principal)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        match, principal, release = self._find(scope)
+        headers: Headers = scope["headers"]
+        path = scope["raw_path"].decode("latin-1")
+        if release is not None and release.http_port is not None:
+            await self._proxy.forward(scope, receive, send, Passage(match, release, request_id))
+            return
         query = scope["query_string"].decode("latin-1")
         request = classify(match.rest, query, header(headers, b"content-type"), await read_body(receive))
         caller = principal.actor if principal else f"anonymous:{(scope.get('client') or ('unknown',))[0]}"
@@ -72,13 +100,17 @@ class Gateway:
         )
         await self._respond(send, submission, principal, request_id)
 
-    def _admit(self, match: Match, principal: Principal | None) -> None:
+    def _admit(self, match: Match, principal: Principal | None) -> Release | None:
+        """Let the caller in or raise; return the release that serves, or the one that is to be the first."""
         deployment = self._views.deployments.get(match.deployment_id)
         release = deployment.active_release if deployment else None
         # Before the first release is up nobody knows how open it may be, so it is not.
         admit(principal, release.access if release else UNKNOWN_ACCESS)
         if deployment is not None and release is None and deployment.rollout is None:
             raise DeploymentNotReady(deployment=match.deployment_id)
+        if release is None and deployment is not None and deployment.rollout is not None:
+            return deployment.rollout.release
+        return release
 
     def _wait_seconds(self, headers: Headers, query: str) -> float:
         is_async = "respond-async" in header(headers, b"prefer").lower()

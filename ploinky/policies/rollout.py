@@ -75,7 +75,8 @@ def _start_failure(instance: Instance) -> tuple[str, str, str, str] | None:
     if instance.status is not Status.STOPPED:
         return None
     if instance.stop_reason == "not_ready":
-        return "readiness", "READINESS_TIMEOUT", "The agent was not ready in time", _hint(instance.evidence)
+        found = f": {instance.evidence.probe}" if instance.evidence.probe else ""
+        return "readiness", "READINESS_TIMEOUT", f"The agent was not ready in time{found}", _hint(instance.evidence)
     return "start", "AGENT_EXITED", _explain_exit(instance.evidence), _hint(instance.evidence)
 
 

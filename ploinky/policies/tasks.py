@@ -5,7 +5,7 @@ from itertools import islice
 
 from ploinky.domain import commands as c
 from ploinky.domain.deployment import Deployment, Desired
-from ploinky.domain.instance import LIVE, Instance, Status
+from ploinky.domain.instance import LIVE, Status
 from ploinky.domain.task import TaskState
 from ploinky.views.due_times import DEADLINE_GRACE, WAITING_LIMIT
 from ploinky.views.views import Views
@@ -40,6 +40,8 @@ def _hopeless(state: Deployment | None) -> str:
         return "The deployment was removed before the task could run"
     if not state.active_generation and state.rollout is None:
         return "The deployment failed before the task could run"
+    if state.active_release is not None and not state.active_release.takes_tasks:
+        return "The deployment answers with a web server of its own now and takes no tasks"
     return ""
 
 
@@ -49,15 +51,8 @@ def _free_slots(deployment_id: str, views: Views) -> int:
         return 0
     concurrency = row.state.active_release.concurrency
     return sum(
-        max(0, concurrency - len(views.tasks.running.get(key, ())))
-        for key, instance in views.instances_of(deployment_id)
-        if _takes_tasks(instance, row.state.active_generation)
+        max(0, concurrency - len(views.tasks.running.get(key, ()))) for key, _ in views.serving_instances(deployment_id)
     )
-
-
-def _takes_tasks(instance: Instance, active_generation: int) -> bool:
-    is_serving = instance.generation == active_generation and instance.status is Status.RUNNING
-    return is_serving and instance.is_ready and not instance.is_stop_requested
 
 
 def advance_task(task_id: str, views: Views, now: datetime) -> list[c.Command]:

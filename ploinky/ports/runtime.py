@@ -41,6 +41,13 @@ class Image(NamedTuple):
     """The engine's content id, `sha256:...`; empty where the runtime has no images."""
 
 
+class Address(NamedTuple):
+    """Where this server reaches an instance's port. Holds as long as the instance runs."""
+
+    host: str
+    port: int
+
+
 class InstanceSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Everything needed to make one instance."""
 
@@ -68,6 +75,12 @@ class InstanceSpec(msgspec.Struct, frozen=True, kw_only=True):
     pids: int = 256
     has_network: bool = True
     """Outbound network; inbound is never open."""
+    http_port: int | None = None
+    """Where the agent's own web server listens, where the instance has an address of its own.
+
+    The agent is told `HOST` and `PORT`, the address it has to listen on: this port on all addresses in a container,
+    a free one on 127.0.0.1 where instances share the machine's.
+    """
 
 
 class ObservedState(StrEnum):
@@ -189,6 +202,13 @@ class Runtime(Protocol):
 
     def list(self, journal_id: str) -> list[Observation]:
         """Look at all that carry this journal's label, exited ones included."""
+
+    def address(self, name: str, port: int) -> Address:
+        """Return where this server reaches `port`, the `http_port` of a running instance.
+
+        Whether anything answers there is for probes to find out. `RuntimeUnavailable` while it is not known,
+        `RuntimeRefused` when the instance does not exist or has no such port.
+        """
 
     def logs(self, name: str, tail_lines: int) -> bytes:
         """Return the newest lines of output, both streams, at most 1 MiB. Empty when it does not exist."""

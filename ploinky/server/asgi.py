@@ -9,6 +9,7 @@ from ploinky.domain.errors import NotFound, PloinkyError, ShuttingDown, Unauthen
 from ploinky.domain.routing import host_without_port
 from ploinky.gateway.gateway import Gateway
 from ploinky.gateway.http import ClientGone, Headers, Receive, Scope, Send, answer, header
+from ploinky.gateway.websocket import refuse_websocket
 from ploinky.ports.clock import Ids
 from ploinky.usecases.admission import authenticate
 from ploinky.usecases.problems import problem, problem_of, status_of
@@ -55,8 +56,8 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection. Whatever goes wrong unexpectedly ends here, in the error format."""
-        if scope["type"] != "http":
-            await _refuse_other(scope, receive, send)
+        if scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
             return
         try:
             await self._route(scope, receive, send)
@@ -68,6 +69,17 @@ class Application:
             body = problem("INTERNAL_ERROR", "Something went wrong; the server's log says what", {}, request_id)
             with contextlib.suppress(RuntimeError):  # An answer has begun; the connection is closed under it.
                 await answer(send, 500, body, [(b"x-request-id", request_id.encode())])
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Lead a WebSocket to a deployment; nothing else takes one."""
+        path: bytes = scope["raw_path"]
+        is_reserved = any(_is_below(path, prefix) for prefix in (MANAGEMENT, *RESERVED))
+        if not is_reserved and scope["server"][1] != self.management_port:
+            await self._gateway.serve_websocket(scope, receive, send)
+            return
+        request_id = self._ids.mint()
+        error = NotFound("No WebSocket is taken here", path=path.decode("latin-1"))
+        await refuse_websocket(send, status_of(error), problem_of(error, request_id), request_id)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: bytes = scope["raw_path"]
@@ -128,10 +140,3 @@ def _is_below(path: bytes, prefix: bytes) -> bool:
 
 async def _redirect(send: Send, location: str) -> None:
     await answer(send, 307, b"", [(b"location", location.encode("latin-1", "replace"))])
-
-
-async def _refuse_other(scope: Scope, receive: Receive, send: Send) -> None:
-    """Close a WebSocket before it is accepted: no deployment takes one yet."""
-    if scope["type"] == "websocket":
-        await receive()
-        await send({"type": "websocket.close", "code": 1008})

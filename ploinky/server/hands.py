@@ -5,9 +5,12 @@ import logging
 import os
 from pathlib import Path
 
+from ploinky.adapters.aiohttp_probes import AiohttpProbes
 from ploinky.adapters.file_courier import FileCourier
 from ploinky.adapters.file_logs import FileLogStore
+from ploinky.control.addresses import Addresses
 from ploinky.control.environments import Environments
+from ploinky.control.exchanges import Exchanges
 from ploinky.control.executor import Executor
 from ploinky.control.instance_effects import InstanceEffects
 from ploinky.control.reactor import Reactor
@@ -15,6 +18,7 @@ from ploinky.control.runtime_observer import RuntimeObserver
 from ploinky.control.signs_of_life import SignsOfLife
 from ploinky.control.source_effects import SourceEffects
 from ploinky.control.task_traffic import TaskTraffic
+from ploinky.control.web_readiness import WebReadiness
 from ploinky.control.world import Site, World
 from ploinky.domain.release import ReleaseDefaults
 from ploinky.ports.courier import Courier
@@ -38,7 +42,12 @@ class Hands:
         self._courier = FileCourier(queues, asyncio.get_running_loop(), log.warning)
         self.traffic = TaskTraffic(core.views, core.commander, self._courier, core.orders, SignsOfLife(core.clock))
         self.world = _make_world(core, configuration, self._courier, Path(queues))
-        effects = InstanceEffects(core.views, self.world, self.traffic)
+        self.exchanges = Exchanges()
+        self.addresses = Addresses(core.views, self.world)
+        self.readiness = WebReadiness(
+            core.views, core.commander, self.addresses, AiohttpProbes(), self.traffic.has_runner
+        )
+        effects = InstanceEffects(core.views, self.world, self.traffic, self.exchanges, self.readiness.finding)
         defaults = ReleaseDefaults(configuration.task_timeout, configuration.agent_start_timeout_ms / 1000)
         sources = SourceEffects(core.views, self.world, defaults, self.progress.note)
         self.executor = Executor(
@@ -58,6 +67,7 @@ class Hands:
 
     async def close(self) -> None:
         """Stop touching the world; instances go on, open intents stay open."""
+        await self.readiness.close()
         await self.executor.close()
         self.observer.close()
         self.world.runtimes.close()

@@ -9,6 +9,7 @@ from typing import Any
 import uvicorn
 
 from ploinky.domain.errors import ConfigurationInvalid, PortInUse
+from ploinky.gateway.websocket import MESSAGE_LIMIT_BYTES
 
 BACKLOG_CONNECTIONS = 2_048
 KEEP_ALIVE_SECONDS = 75
@@ -55,7 +56,8 @@ def http_server(application: Any) -> HttpServer:
         application,
         http="httptools",
         loop="none",
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=MESSAGE_LIMIT_BYTES,
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -12,6 +12,7 @@ from ploinky.domain.commands import FailRollout, RemoveInstance, StopInstance
 from ploinky.domain.deployment import SHUTDOWN_CODE, Step
 from ploinky.domain.instance import LIVE, Instance, Status
 from ploinky.gateway.gateway import Gateway
+from ploinky.gateway.proxy import Proxy
 from ploinky.journal.dispatcher import Context
 from ploinky.server.asgi import Application
 from ploinky.server.config import Configuration
@@ -30,7 +31,7 @@ from ploinky.usecases.vault import Vault
 log = logging.getLogger(__name__)
 
 DRAIN_LIMIT_SECONDS = 10.0
-"""How long running tasks may still finish when the server is asked to stop."""
+"""How long running tasks and requests may still finish when the server is asked to stop."""
 STOPPING_LIMIT_SECONDS = 25.0
 """How long stopping all agents may take, and then removing them."""
 SHUTDOWN_GRACE_SECONDS = 5.0
@@ -65,7 +66,8 @@ class Node:
         )
         accounts = TaskAccounts(core.views, storage.store, core.codec, core.orders, core.pools, storage.signer)
         tasks = Tasks(core.commander, core.waiters, core.orders, core.ids, accounts)
-        self.gateway = Gateway(core.views, tasks, accounts, core.ids, configuration.sync_wait_seconds)
+        self.proxy = Proxy(core.views, hands.addresses, hands.exchanges)
+        self.gateway = Gateway(core.views, tasks, accounts, core.ids, self.proxy, configuration.sync_wait_seconds)
         self.is_ready = False
         services = self._services(tasks, accounts, public_url)
         self.application = Application(self.gateway, create_app(services), core.views, accounts, core.ids)
@@ -75,6 +77,8 @@ class Node:
             core.views.fold,
             core.waiters.follow,
             hands.traffic.follow,
+            hands.addresses.follow,
+            hands.readiness.follow,
             hands.executor.follow,
             hands.reactor.follow,
             EventLog().follow,
@@ -117,14 +121,18 @@ class Node:
         await self.hands.observer.resync()
         self.hands.executor.wake()
         self.hands.reactor.wake()
+        self.hands.readiness.wake()
         self._spawn(self.hands.observer.run())
         self.is_ready = True
 
     async def stop(self) -> None:
-        """Refuse new work, let running tasks finish, stop the agents if so configured, and record it all."""
+        """Refuse new work, let what is under way finish, stop the agents if so configured, and record it all."""
         self.gateway.is_draining = True
         self.core.feed.close()
-        await self.core.watch.until(lambda: not self.core.views.tasks.running, DRAIN_LIMIT_SECONDS)
+        await asyncio.gather(
+            self.core.watch.until(lambda: not self.core.views.tasks.running, DRAIN_LIMIT_SECONDS),
+            self.hands.exchanges.drain_all(DRAIN_LIMIT_SECONDS),
+        )
         self.hands.reactor.sleep()
         if self.configuration.stop_agents_on_exit:
             await self._stop_agents()
@@ -134,6 +142,7 @@ class Node:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        await self.proxy.close()
         await self.hands.close()
         await self.core.close()
 

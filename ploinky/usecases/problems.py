@@ -11,6 +11,7 @@ from ploinky.domain import errors as e
 STATUSES: Mapping[type[e.PloinkyError], int] = {
     e.Invalid: 400,
     e.BodyTooLarge: 413,
+    e.HeadersTooLarge: 431,
     e.TransitionInvalid: 409,
     e.NotFound: 404,
     e.Conflict: 409,
@@ -18,6 +19,8 @@ STATUSES: Mapping[type[e.PloinkyError], int] = {
     e.Unauthenticated: 401,
     e.Denied: 403,
     e.Overloaded: 429,
+    e.AgentUnreachable: 502,
+    e.AgentTimeout: 504,
     e.Unavailable: 503,
     e.StorageFull: 507,
     e.JournalFull: 507,

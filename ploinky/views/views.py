@@ -104,6 +104,16 @@ class Views:
         """Return a deployment's instances that are not removed, oldest first. Orphans belong to the empty id."""
         return [(key, self.instances.rows[key].state) for key in self.by_deployment.get(deployment_id, ())]
 
+    def serving_instances(self, deployment_id: str) -> list[tuple[str, Instance]]:
+        """Return the instances that take what comes in: ready ones of the active generation, oldest first."""
+        row = self.deployments.rows.get(deployment_id)
+        generation = row.state.active_generation if row else 0
+        return [
+            (key, instance)
+            for key, instance in self.instances_of(deployment_id)
+            if instance.generation == generation and _is_serving(instance)
+        ]
+
     def find_deployment(self, domain: str, path: str) -> str | None:
         """Return the id of the deployment that owns a route."""
         found = self.routes.match(domain, path)
@@ -133,8 +143,7 @@ class Views:
             if state.deployment_id:
                 indexes.instances[instance_id] = state.deployment_id
             entry = indexes.deployments.get(state.deployment_id)
-            takes = state.status is Status.RUNNING and state.is_ready and not state.is_stop_requested
-            if entry is not None and takes and not state.is_remove_requested:
+            if entry is not None and _is_serving(state):
                 entry.ready[instance_id] = state.generation
         for task_id, task in self.tasks.open.items():
             if task.state.state is TaskState.RUNNING:
@@ -178,6 +187,11 @@ class Views:
             self._note_task(task_id, task)
         self.routes = self._route_table()
         self.position = position
+
+
+def _is_serving(instance: Instance) -> bool:
+    takes = instance.status is Status.RUNNING and instance.is_ready
+    return takes and not instance.is_stop_requested and not instance.is_remove_requested
 
 
 def _entry(state: Deployment) -> DeploymentEntry:

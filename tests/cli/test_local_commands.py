@@ -175,6 +175,14 @@ def test_makes_an_agent_with_one_commit(local: CommandLine, tmp_path: Path, monk
     assert "agent-name" not in (folder / "README.md").read_text()
 
 
+def test_makes_a_web_server(local: CommandLine, tmp_path: Path) -> None:
+    """With the template of a web server there are no handlers, and nothing to call."""
+    out = local.succeeds("new", "agent", "site", "--directory", str(tmp_path), "--template", "web")
+    assert git(tmp_path / "site", "ls-files").split() == ["README.md", "manifest.json", "server.py"]
+    assert "server.py" in out
+    assert "ploinky call" not in out
+
+
 def test_makes_an_agent_here(local: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a directory it is made in the present one, also when its folder is there and empty."""
     monkeypatch.chdir(tmp_path)

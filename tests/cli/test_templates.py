@@ -1,8 +1,12 @@
 """The demo agent and the template of new ones do what they say, in the runner that runs all agents."""
 
 import json
+import socket
+import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +16,8 @@ from agentcore.failures import TaskFailure
 from agentcore.manifest import read_manifest
 from agentcore.resolution import Commands
 from agentcore.task import Task
-from ploinky.domain.manifest import parse_manifest
+from ploinky.domain.manifest import Http, parse_manifest
+from tests.waiting import wait_until
 
 TEMPLATES = Path(__file__).resolve().parent.parent.parent / "ploinky" / "templates"
 
@@ -32,7 +37,7 @@ def call(agent: str, command: str, *params: Any) -> Any:
     return Commands(folder, read_manifest(folder)).resolve(command).run(task)
 
 
-@pytest.mark.parametrize("agent", ["agent", "demo"])
+@pytest.mark.parametrize("agent", ["agent", "demo", "web"])
 def test_has_a_sound_manifest(agent: str) -> None:
     """Nothing in the manifest is unknown or without effect."""
     manifest = parse_manifest((TEMPLATES / agent / "manifest.json").read_bytes())
@@ -93,3 +98,46 @@ def test_answers_to_nothing_else() -> None:
     with pytest.raises(TaskFailure) as caught:
         call("demo", "nonsense")
     assert "hello" in caught.value.details["methods"]
+
+
+def test_a_web_agent_is_a_web_server() -> None:
+    """Its manifest says how it is started, where it listens and what tells that it is well."""
+    manifest = parse_manifest((TEMPLATES / "web" / "manifest.json").read_bytes())
+    assert (manifest.run, manifest.http) == (("python3", "server.py"), Http(port=8080, health="/health"))
+
+
+@pytest.fixture
+def web_address() -> Iterator[tuple[str, int]]:
+    """The web agent at work, where it was told to listen."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address: tuple[str, int] = free.getsockname()
+    program = subprocess.Popen(
+        [sys.executable, TEMPLATES / "web" / "server.py"],
+        env={"HOST": address[0], "PORT": str(address[1])},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: ask(address, "GET", "/health")[0] == 200, what="an answer")
+        yield address
+        program.terminate()
+        assert program.wait(10) == 0
+    finally:
+        program.kill()
+        program.wait()
+
+
+def ask(address: tuple[str, int], method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+    with closing(HTTPConnection(*address, timeout=10)) as connection:
+        try:
+            connection.request(method, path, body)
+            response = connection.getresponse()
+        except OSError:
+            return 0, b""
+        return response.status, response.read()
+
+
+def test_the_web_agent_answers(web_address: tuple[str, int]) -> None:
+    """It greets, counts what it is sent, says what it does not have, and ends when it is asked to."""
+    assert ask(web_address, "GET", "/?name=Ada") == (200, b"Hello, Ada!\n")
+    assert ask(web_address, "POST", "/", b"four") == (200, b"You sent 4 bytes\n")
+    assert ask(web_address, "GET", "/x") == (404, b"There is nothing at /x\n")

@@ -1,6 +1,8 @@
 """One way to ask every runtime for the same behaviour: what an instance does, and how to wait for it."""
 
 import os
+import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +13,7 @@ from ploinky.adapters.memory.runtime import MemoryRuntime
 from ploinky.ports.runtime import (
     LABEL_JOURNAL,
     LABEL_SPEC_DIGEST,
+    Address,
     InstanceSpec,
     Observation,
     ObservedState,
@@ -22,6 +25,7 @@ DEADLINE_SECONDS = 20.0
 NOBODY = 65534
 ENGINES = [pytest.param(kind, marks=getattr(pytest.mark, kind)) for kind in ("docker", "podman")]
 """Parameters of a fixture that runs on every container engine."""
+LOOPBACK = "127.0.0.1"
 
 
 def eventually(condition: Callable[[], bool], what: str) -> None:
@@ -67,6 +71,29 @@ class IgnoresTerm:
 
     def pretend(self, runtime: MemoryRuntime, name: str) -> None:
         runtime.write_output(name, b"up\n")
+
+
+class Serves:
+    """Listens where it is told to and greets whoever connects."""
+
+    source = (
+        "import os, socket\n"
+        "listener = socket.create_server((os.environ['HOST'], int(os.environ['PORT'])))\n"
+        "print('up', flush=True)\n"
+        "while True:\n"
+        "    with listener.accept()[0] as connection: connection.sendall(os.environ['GREETING'].encode())\n"
+    )
+
+    def pretend(self, runtime: MemoryRuntime, name: str) -> None:
+        listener = socket.create_server((LOOPBACK, 0))
+        runtime.addresses[name] = Address(*listener.getsockname())
+        runtime.write_output(name, b"up\n")
+
+        def greet() -> None:
+            with listener, listener.accept()[0] as connection:
+                connection.sendall(b"hello")
+
+        threading.Thread(target=greet, daemon=True).start()
 
 
 class Says:

@@ -16,11 +16,14 @@ from ploinky.adapters.memory.clock import ManualClock
 from ploinky.adapters.memory.courier import MemoryCourier
 from ploinky.adapters.memory.journal import JournalContents, MemoryJournalStore
 from ploinky.adapters.memory.logs import MemoryLogStore
+from ploinky.adapters.memory.probes import MemoryProbes
 from ploinky.adapters.memory.runtime import MemoryRuntime
 from ploinky.adapters.memory.secrets import MemorySecrets
 from ploinky.adapters.memory.sources import MemorySources
 from ploinky.control import executor, reactor, runtime_observer, task_traffic
+from ploinky.control.addresses import Addresses
 from ploinky.control.environments import Environments
+from ploinky.control.exchanges import Exchanges
 from ploinky.control.executor import Executor
 from ploinky.control.instance_effects import InstanceEffects
 from ploinky.control.reactor import Reactor
@@ -29,6 +32,7 @@ from ploinky.control.runtimes import Runtimes
 from ploinky.control.signs_of_life import SignsOfLife
 from ploinky.control.source_effects import SourceEffects
 from ploinky.control.task_traffic import TaskTraffic
+from ploinky.control.web_readiness import WebReadiness
 from ploinky.control.world import Site, World
 from ploinky.domain import commands as c
 from ploinky.domain.instance import Instance
@@ -60,6 +64,7 @@ class Surroundings:
         self.contents = JournalContents()
         self.runtime = MemoryRuntime()
         self.courier = MemoryCourier(echo)
+        self.probes = MemoryProbes()
         self.clock = ManualClock()
         self.sources = MemorySources()
         self.sources.commit(URL, {"sample/manifest.json": b'{"access": "public"}'})
@@ -102,7 +107,12 @@ class Machine:
         self.views = core.views
         self.traffic = TaskTraffic(core.views, core.commander, around.courier, core.orders, SignsOfLife(around.clock))
         self.world = around.world(core)
-        effects = InstanceEffects(core.views, self.world, self.traffic)
+        self.exchanges = Exchanges()
+        self.addresses = Addresses(core.views, self.world)
+        self.readiness = WebReadiness(
+            core.views, core.commander, self.addresses, around.probes, self.traffic.has_runner
+        )
+        effects = InstanceEffects(core.views, self.world, self.traffic, self.exchanges, self.readiness.finding)
         sources = SourceEffects(core.views, self.world, ReleaseDefaults(300.0, 60.0), lambda _id, _line: None)
         kinds = IntentKind
         self.executor = Executor(
@@ -119,7 +129,8 @@ class Machine:
         )
         self.reactor = Reactor(core.views, core.commander, core.clock)
         self.observer = RuntimeObserver(core.views, core.commander, self.world, effects, self.traffic)
-        follow = [self.traffic.follow, self.executor.follow, self.reactor.follow, core.note]
+        web = [self.addresses.follow, self.readiness.follow]
+        follow = [self.traffic.follow, *web, self.executor.follow, self.reactor.follow, core.note]
         core.dispatcher.followers += [core.views.fold, core.waiters.follow, *follow]
         self._background: list[asyncio.Task[None]] = []
 
@@ -129,6 +140,7 @@ class Machine:
         await self.observer.resync()
         self.executor.wake()
         self.reactor.wake()
+        self.readiness.wake()
         self._background.append(asyncio.get_running_loop().create_task(self.observer.run()))
 
     async def close(self) -> None:
@@ -136,6 +148,7 @@ class Machine:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        await self.readiness.close()
         await self.executor.close()
         self.observer.close()
         self.around.runtime.close()

@@ -22,7 +22,7 @@ from tests.tidy.tree import ROOT, source_files
 SHOUTED = re.compile(r"[A-Z]+(?:_[A-Z0-9]+)+")
 UNUSED_STATUSES = {412}
 """No request names the version it expects yet."""
-WITHOUT_EFFECT = {"about", "mode", "http", "warnings"}
+WITHOUT_EFFECT = {"about", "warnings"}
 """Fields that are read and not used yet, and one that is none of the file."""
 
 

@@ -1,9 +1,10 @@
 """What the deployer asked for, joined with what the author says."""
 
 import pytest
+from msgspec.structs import replace
 
 from ploinky.domain.errors import ManifestInvalid
-from ploinky.domain.manifest import Manifest, Network, Resources, Retries, RuntimeSection, Variable
+from ploinky.domain.manifest import Http, Manifest, Network, Resources, Retries, RuntimeSection, Variable
 from ploinky.domain.release import ReleaseDefaults, environment_of, release_of
 from ploinky.domain.specs import DeploymentSpec, Release, RetryPolicy
 from tests.domain.samples import SPEC
@@ -61,6 +62,39 @@ def test_the_deployer_wins_over_the_manifest() -> None:
         7.5,
     )
     assert release.memory_bytes == 64 << 20
+
+
+WEB = Manifest(run=("./serve",), http=Http(port=8080, health="/up"))
+
+
+class TestWebServer:
+    def test_is_in_the_release(self) -> None:
+        """Where it listens and what tells that it is ready are part of the release, and it takes no tasks."""
+        release = release_of(SPEC, WEB, "c1", DEFAULTS)
+        assert (release.http_port, release.http_health_path, release.takes_tasks) == (8080, "/up", False)
+        assert release.command == ("./serve",)
+
+    def test_takes_tasks_when_it_says_so(self) -> None:
+        """`mode` file says that agentcore runs beside the web server."""
+        both = replace(WEB, mode="file")
+        assert release_of(SPEC, both, "c1", DEFAULTS).takes_tasks
+
+    def test_may_be_what_the_image_starts(self) -> None:
+        """Without a command line of its own, an agent with an image leaves the start to the image."""
+        silent = replace(WEB, run=None, image="web:1")
+        assert release_of(SPEC, silent, "c1", DEFAULTS).command == ()
+        assert release_of(ASKED, replace(WEB, run=None), "c1", DEFAULTS).command == ()
+
+    def test_needs_something_that_starts_it(self) -> None:
+        """With neither a command line nor an image nothing would ever listen."""
+        with pytest.raises(ManifestInvalid, match="nothing says what starts") as refusal:
+            release_of(SPEC, replace(WEB, run=None), "c1", DEFAULTS)
+        assert "`run`" in refusal.value.advice
+
+    def test_needs_a_network(self) -> None:
+        """What is cut off from everything is cut off from us."""
+        with pytest.raises(ManifestInvalid, match=r"network\.mode"):
+            release_of(SPEC, replace(WEB, network=Network(mode="none")), "c1", DEFAULTS)
 
 
 VARIABLES = Manifest(

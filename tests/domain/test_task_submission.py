@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ploinky.domain import commands as c
 from ploinky.domain import events as e
 from ploinky.domain.decider import Attached
 from ploinky.domain.errors import (
@@ -15,6 +16,7 @@ from ploinky.domain.errors import (
     Invalid,
     Overloaded,
     PloinkyError,
+    TransitionInvalid,
 )
 from ploinky.domain.indexes import IDEMPOTENCY_RETENTION
 from ploinky.domain.specs import Release, RetryPolicy
@@ -36,6 +38,7 @@ from tests.domain.samples import (
     serving_instance,
     submit,
     submitted,
+    switched,
 )
 from tests.domain.specification import START, Past, World, given
 
@@ -237,3 +240,24 @@ def test_gives_nothing_to_a_generation_before_its_switch() -> None:
         DEPLOYMENT, e.DeploymentSwitched(generation=2, release=Release(commit="c2"), runtime="", switched_at=START)
     )
     assert chosen(world, "t2") == "d1.2.0"
+
+
+WEB = Release(commit="c1", http_port=8080, takes_tasks=False)
+
+
+def test_is_refused_by_a_web_server() -> None:
+    """An agent that answers HTTP itself has nobody who would take a task from its queue."""
+    refusal = given(serving_instance(WEB)).when(submit()).then_refused(TransitionInvalid)
+    assert "`mode` file" in refusal.advice
+
+
+def test_is_taken_by_a_web_server_with_a_runner() -> None:
+    """With agentcore beside the web server a task is executed as anywhere else."""
+    both = Release(commit="c1", http_port=8080)
+    given(serving_instance(both)).when(submit()).then_types(e.TaskSubmitted, e.AttemptStarted)
+
+
+def test_is_never_given_to_a_web_server() -> None:
+    """A task from before the deployment became a web server waits for its end, not for that server."""
+    past = [*requested(), submitted(), *prepared(release=WEB), *switched(release=WEB), *ready()]
+    given(past).when(c.StartAttempt(subject_id="t1")).then_nothing()

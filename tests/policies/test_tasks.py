@@ -7,6 +7,7 @@ import pytest
 from ploinky.domain import commands as c
 from ploinky.domain import events as e
 from ploinky.domain.commands import Command
+from ploinky.domain.specs import Release
 from ploinky.policies import tasks as policy
 from ploinky.policies.reaction import look
 from ploinky.views.due_times import DEADLINE_GRACE, WAITING_LIMIT
@@ -97,10 +98,19 @@ def never_ready() -> History:
     return history
 
 
+def now_a_web_server() -> History:
+    history = History()
+    history.deploy("d1")
+    history.submit("w0")
+    history.submit("w1")
+    history.roll_out("d1", release=Release(commit="c1", http_port=80, takes_tasks=False))
+    return history
+
+
 @pytest.mark.parametrize(
     ("history", "word"),
-    [(removed(), "removed"), (gone(), "removed"), (never_ready(), "failed")],
-    ids=["removed", "gone", "never ready"],
+    [(removed(), "removed"), (gone(), "removed"), (never_ready(), "failed"), (now_a_web_server(), "web server")],
+    ids=["removed", "gone", "never ready", "a web server"],
 )
 def test_hopeless_tasks_are_ended(history: History, word: str) -> None:
     """Tasks that nothing will ever execute are ended and told why."""

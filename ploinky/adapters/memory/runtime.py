@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from ploinky.adapters.exec_output import ExecOutput
-from ploinky.domain.errors import RuntimeRefused
+from ploinky.domain.errors import RuntimeRefused, RuntimeUnavailable
 from ploinky.ports.runtime import (
     EXEC_OUTPUT_LIMIT_BYTES,
     EXEC_TIMEOUT_SECONDS,
     LABEL_JOURNAL,
     LABEL_SPEC_DIGEST,
+    Address,
     Availability,
     Executed,
     Image,
@@ -61,6 +62,8 @@ class MemoryRuntime:
 
     def __init__(self, before_call: BeforeCall = _nothing_happens) -> None:
         self.before_call = before_call
+        self.addresses: dict[str, Address] = {}
+        """Where instances answer, by name; for tests that let something answer for them."""
         self.started: list[str] = []
         """The names of all that were really started, in order: a name twice would be a defect."""
         self.commands: Commands = _no_such_command
@@ -170,6 +173,16 @@ class MemoryRuntime:
         with self._lock:
             observations = [entry.observation for entry in self._entries.values()]
         return [found for found in observations if found.labels.get(LABEL_JOURNAL) == journal_id]
+
+    def address(self, name: str, port: int) -> Address:
+        self.before_call("address", name)
+        with self._lock:
+            entry = self._entries.get(name)
+            if entry is None or entry.spec.http_port != port:
+                raise RuntimeRefused(f"{name} has no port {port}")
+            if entry.observation.state is not ObservedState.RUNNING:
+                raise RuntimeUnavailable(f"{name} does not run")
+            return self.addresses.get(name, Address("127.0.0.1", port))
 
     def logs(self, name: str, tail_lines: int) -> bytes:
         self.before_call("logs", name)
