@@ -30,6 +30,7 @@ from ploinky.adapters.docker_runtime_errors import (
 from ploinky.adapters.docker_runtime_events import hints
 from ploinky.adapters.docker_runtime_exec import execute
 from ploinky.adapters.docker_runtime_findings import FindingsRecord
+from ploinky.adapters.docker_runtime_follow import ContainerStream
 from ploinky.adapters.docker_runtime_identity import Identity, engine_user_id, identity_of, is_selinux_enforcing
 from ploinky.adapters.docker_runtime_images import DEFAULT_IMAGE, Images
 from ploinky.adapters.docker_runtime_stats import read_usage
@@ -45,6 +46,7 @@ from ploinky.ports.runtime import (
     Executed,
     Image,
     InstanceSpec,
+    LogStream,
     Observation,
     ObservedState,
     Progress,
@@ -286,6 +288,10 @@ class DockerRuntime:
                 if status_of(error) != NOT_FOUND:
                     raise
         return newest
+
+    def follow(self, name: str, tail_lines: int) -> LogStream:
+        found = self.inspect(name)
+        return ContainerStream(self._connections, name, found.engine_id if found else "", tail_lines)
 
     def events(self, journal_id: str) -> Iterator[str]:
         return hints(self._connections, journal_id)

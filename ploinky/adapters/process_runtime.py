@@ -16,6 +16,7 @@ from ploinky.adapters.process_runtime_files import (
     read_instance,
     read_shim,
 )
+from ploinky.adapters.process_runtime_follow import ProcessStream
 from ploinky.adapters.process_runtime_freeze import freeze, is_frozen, thaw
 from ploinky.adapters.process_runtime_identity import ProcessIdentity, end_process, end_survivors, open_process
 from ploinky.adapters.process_runtime_inside import measure
@@ -35,6 +36,7 @@ from ploinky.ports.runtime import (
     Executed,
     Image,
     InstanceSpec,
+    LogStream,
     Observation,
     ObservedState,
     Progress,
@@ -177,6 +179,15 @@ class ProcessRuntime:
         folder = self._folders.path(name)
         record = read_instance(folder) if folder else None
         return newest_lines(Path(record.log_path), tail_lines) if record else b""
+
+    def follow(self, name: str, tail_lines: int) -> LogStream:
+        folder = self._folders.path(name)
+        record = read_instance(folder) if folder else None
+        if folder is None or record is None:
+            return ProcessStream(Path(os.devnull), None, 0)
+        shim = read_shim(folder)
+        process = open_process(shim.identity()) if shim is not None else None
+        return ProcessStream(Path(record.log_path), process, tail_lines)
 
     def events(self, journal_id: str) -> Iterator[str]:
         def open_running(watched: Mapping[str, int]) -> dict[str, int]:

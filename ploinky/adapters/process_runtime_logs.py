@@ -9,13 +9,13 @@ MAX_TAIL_BYTES = 1024 * 1024
 MAX_LOG_BYTES = 16 * 1024 * 1024
 
 
-def newest_lines(path: Path, count: int) -> bytes:
-    """Return the last lines of a file, at most 1 MiB; empty when there is no such file."""
-    file = _open(path, os.O_RDONLY) if count > 0 else None
+def newest_lines(path: Path, count: int, end: int | None = None) -> bytes:
+    """Return the last lines of a file, or of its part before `end`, at most 1 MiB; empty when there is no such file."""
+    file = open_log(path, os.O_RDONLY) if count > 0 else None
     if file is None:
         return b""
     with file:
-        return b"".join(_newest_bytes(file).splitlines(keepends=True)[-count:])
+        return b"".join(_newest_bytes(file, end).splitlines(keepends=True)[-count:])
 
 
 def keep_small(path: Path) -> None:
@@ -24,7 +24,7 @@ def keep_small(path: Path) -> None:
     In place, because the agent holds the file open: it appends, so what it writes next lands after the cut.
     What it writes between reading and cutting is lost.
     """
-    file = _open(path, os.O_RDWR | os.O_APPEND)
+    file = open_log(path, os.O_RDWR | os.O_APPEND)
     if file is None:
         return
     with file:
@@ -34,7 +34,7 @@ def keep_small(path: Path) -> None:
             file.write(newest)
 
 
-def _open(path: Path, flags: int) -> io.FileIO | None:
+def open_log(path: Path, flags: int) -> io.FileIO | None:
     """Open a log; None when it is none: an agent may have put a link or a pipe in its place, which is not followed."""
     try:
         descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -46,7 +46,7 @@ def _open(path: Path, flags: int) -> io.FileIO | None:
     return None
 
 
-def _newest_bytes(file: io.FileIO) -> bytes:
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - MAX_TAIL_BYTES))
-    return file.read(MAX_TAIL_BYTES)
+def _newest_bytes(file: io.FileIO, end: int | None = None) -> bytes:
+    size = file.seek(0, os.SEEK_END) if end is None else end
+    start = file.seek(max(0, size - MAX_TAIL_BYTES))
+    return file.read(size - start)

@@ -13,6 +13,7 @@ from litestar.types import ExceptionHandlersMap
 
 from ploinky.api.deployments import DeploymentRoutes, InstanceRoutes
 from ploinky.api.events import EventRoutes
+from ploinky.api.logs import LogRoutes
 from ploinky.api.operations import OperationRoutes
 from ploinky.api.repositories import RepositoryRoutes
 from ploinky.api.services import AnyRequest, Services, request_id_of
@@ -45,6 +46,7 @@ def _app(services: Services, openapi_config: OpenAPIConfig | None) -> Litestar:
         route_handlers=[
             DeploymentRoutes,
             InstanceRoutes,
+            LogRoutes,
             OperationRoutes,
             TaskRoutes,
             EventRoutes,

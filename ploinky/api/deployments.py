@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from litestar import Controller, Response, delete, get, post
+from litestar import Controller, delete, get, post
 from litestar.params import QueryParameter
 
 from ploinky.api.paging import PageNumber, PerPage, paged
@@ -17,7 +17,6 @@ from ploinky.domain.specs import DeploymentSpec, RuntimeChoice
 from ploinky.usecases.deployments import Variables
 
 PATH = "/management/api/deployments"
-LOG_LINES_LIMIT = 10_000
 
 DomainFilter = Annotated[str | None, QueryParameter(name="domain")]
 RoutePath = Annotated[str, QueryParameter(name="path")]
@@ -113,28 +112,6 @@ class DeploymentRoutes(Controller):
         """Fetch the newest commit and roll it out."""
         await services.deployments.update(deployment_id, context_of(request))
         return _shape(services, deployment_id)
-
-    @get("/{deployment_id:str}/logs", media_type="text/plain")
-    async def logs(
-        self,
-        services: Injected,
-        deployment_id: str,
-        tail: Annotated[int | None, QueryParameter(name="tail", ge=1, le=LOG_LINES_LIMIT)] = None,
-    ) -> Response[bytes]:
-        """Return the newest lines that its newest instance printed."""
-        services.deployments.get(deployment_id)
-        instances = services.views.instances_of(deployment_id)
-        if not instances:
-            return Response(b"", media_type="text/plain; charset=utf-8")
-        instance_id, instance = instances[-1]
-        runtime = services.runtimes.by_kind.get(instance.runtime)
-        lines = tail or int(services.setting("lastLogsLines"))
-
-        def read() -> bytes:
-            live = runtime.logs(instance.name, lines) if runtime else b""
-            return live or services.logs.tail(instance_id, lines)
-
-        return Response(await services.pools.engine(read), media_type="text/plain; charset=utf-8")
 
 
 class InstanceRoutes(Controller):

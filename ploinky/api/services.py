@@ -13,11 +13,11 @@ from ploinky.control.runtimes import Runtimes
 from ploinky.domain.settings import SettingValue
 from ploinky.journal.dispatcher import Context
 from ploinky.ports.journal_store import Head
-from ploinky.ports.logs import LogStore
 from ploinky.usecases.admission import Principal
 from ploinky.usecases.deployments import Deployments
 from ploinky.usecases.event_feed import EventFeed
 from ploinky.usecases.keys import Keys
+from ploinky.usecases.log_feed import LogFeed
 from ploinky.usecases.operations import Operations
 from ploinky.usecases.repositories import Repositories
 from ploinky.usecases.task_accounts import TaskAccounts
@@ -37,8 +37,8 @@ class Services(NamedTuple):
     keys: Keys
     operations: Operations
     feed: EventFeed
+    log_feed: LogFeed
     runtimes: Runtimes
-    logs: LogStore
     pools: Pools
     journal_id: str
     head: Callable[[], Head]

@@ -11,7 +11,7 @@ from ploinky.client.answers import JsonObject, checked, json_object, json_object
 from ploinky.client.calls import Called, call_agent
 from ploinky.client.connection import Connection
 from ploinky.client.errors import ApiError
-from ploinky.client.event_feed import EventFeed
+from ploinky.client.event_feed import EventFeed, stream_events
 from ploinky.client.execution import ExecResult, exec_result
 
 API = "/management/api"
@@ -93,10 +93,22 @@ class PloinkyClient:
         """Begin to start, stop, restart or update a deployment; returns it as it then is."""
         return self._send("POST", f"/deployments/{quote_segment(deployment_id)}/{change}")
 
-    def logs(self, deployment_id: str, tail_lines: int | None = None) -> str:
-        """Give the newest lines that the deployment's instances wrote."""
-        path = _with_query(f"/deployments/{quote_segment(deployment_id)}/logs", {"tail": tail_lines})
+    def logs(self, deployment_id: str, tail_lines: int | None = None, **wanted: int | None) -> str:
+        """Give the newest lines that an instance wrote; `wanted`: `generation`, `instance`."""
+        path = _with_query(f"/deployments/{quote_segment(deployment_id)}/logs", {"tail": tail_lines, **wanted})
         return checked(self._connection.request("GET", API + path)).text
+
+    def follow_logs(
+        self, deployment_id: str, tail_lines: int | None = None, **wanted: int | None
+    ) -> Iterator[JsonObject]:
+        """Yield `{instance, lines}` as they are written, and `{instance, remark}` when another instance goes on.
+
+        Ends when nothing more can come. A broken connection is a `ConnectionFailed`: it cannot be resumed.
+        """
+        query = {"follow": "true", "tail": tail_lines, **wanted}
+        return stream_events(
+            self._connection, API + _with_query(f"/deployments/{quote_segment(deployment_id)}/logs", query)
+        )
 
     def exec(
         self,

@@ -70,20 +70,24 @@ class EventFeed:
 
     def _one_connection(self) -> Iterator[JsonObject]:
         query = urlencode({"after": self.position, **self._wanted})
-        headers = {"Accept": "text/event-stream"}
-        connection, response = self._connection.open_stream(f"{STREAM_PATH}?{query}", headers, SILENCE_SECONDS)
-        try:
-            if response.status != 200:
-                raise refusal(read_answer(response))
-            for event in read_events(response):
-                position = event.get("position")
-                if isinstance(position, int) and position > self.position:
-                    self.position = position
-                    yield event
-        except (http.client.HTTPException, OSError) as error:
-            raise ConnectionFailed(self._connection.address.url, reason_of(error)) from error
-        finally:
-            connection.close()
+        for event in stream_events(self._connection, f"{STREAM_PATH}?{query}"):
+            position = event.get("position")
+            if isinstance(position, int) and position > self.position:
+                self.position = position
+                yield event
+
+
+def stream_events(connection: Connection, path: str) -> Iterator[JsonObject]:
+    """Yield the events of one stream until it ends. **Raises** `ApiError` for a refusal, `ConnectionFailed`."""
+    opened, response = connection.open_stream(path, {"Accept": "text/event-stream"}, SILENCE_SECONDS)
+    try:
+        if response.status != 200:
+            raise refusal(read_answer(response))
+        yield from read_events(response)
+    except (http.client.HTTPException, OSError) as error:
+        raise ConnectionFailed(connection.address.url, reason_of(error)) from error
+    finally:
+        opened.close()
 
 
 def read_events(response: http.client.HTTPResponse) -> Iterator[JsonObject]:

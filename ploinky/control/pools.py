@@ -11,18 +11,21 @@ ENGINE_THREADS = 8
 SLOW_THREADS = 2
 EXEC_THREADS = 4
 """Commands that people run inside instances at the same time; one more is refused, not queued."""
+FOLLOWER_THREADS = 32
+"""One for each output that somebody follows live: reading an engine's stream blocks, for as long as nothing comes."""
 
 Result = TypeVar("Result")
 
 
 class Pools:
-    """Three bounded pools: engines and sources, other slow things (blobs, copies, hashing), and people's commands."""
+    """Bounded pools: engines and sources, other slow things (blobs, copies, hashing), people's commands, followers."""
 
     def __init__(self) -> None:
         """Start no thread before the first use."""
         self._engine = ThreadPoolExecutor(ENGINE_THREADS, "engine")
         self._slow = ThreadPoolExecutor(SLOW_THREADS, "slow")
         self._exec = ThreadPoolExecutor(EXEC_THREADS, "exec")
+        self._followers = ThreadPoolExecutor(FOLLOWER_THREADS, "follower")
         self.exec_count = 0
         """People's commands under way."""
 
@@ -33,6 +36,10 @@ class Pools:
     async def slow(self, function: Callable[[], Result]) -> Result:
         """Run what reads or writes more than a little."""
         return await asyncio.get_running_loop().run_in_executor(self._slow, function)
+
+    async def follow(self, function: Callable[[], Result]) -> Result:
+        """Run what waits for an output to grow."""
+        return await asyncio.get_running_loop().run_in_executor(self._followers, function)
 
     async def exec(self, function: Callable[[], Result]) -> Result:
         """Run what waits for a person's command inside an instance. Raises `Overloaded` when too many do."""
@@ -54,3 +61,4 @@ class Pools:
         self._engine.shutdown(wait=False, cancel_futures=True)
         self._slow.shutdown(wait=False, cancel_futures=True)
         self._exec.shutdown(wait=False, cancel_futures=True)
+        self._followers.shutdown(wait=False, cancel_futures=True)

@@ -11,6 +11,7 @@ Progress = Callable[[str], None]
 
 EXEC_TIMEOUT_SECONDS = 30.0
 EXEC_OUTPUT_LIMIT_BYTES = 1024 * 1024
+FOLLOW_TAIL_LIMIT_LINES = 10_000
 
 LABEL_JOURNAL = "ploinky.journal"
 LABEL_DEPLOYMENT = "ploinky.deployment"
@@ -131,6 +132,19 @@ class Usage(NamedTuple):
     pids_limit: int | None = None
 
 
+class LogStream(Protocol):
+    """The output of an instance as it comes, both streams."""
+
+    def read(self) -> bytes:
+        """Wait for more and return it; empty once the instance has ended and all was read, and after `close`.
+
+        `RuntimeUnavailable` when the engine goes away.
+        """
+
+    def close(self) -> None:
+        """End a `read` that waits in another thread, and release what it holds. Idempotent."""
+
+
 class Runtime(Protocol):
     """Run instances. Every method blocks and is called from a pool; each is safe to repeat after a crash.
 
@@ -212,6 +226,9 @@ class Runtime(Protocol):
 
     def logs(self, name: str, tail_lines: int) -> bytes:
         """Return the newest lines of output, both streams, at most 1 MiB. Empty when it does not exist."""
+
+    def follow(self, name: str, tail_lines: int) -> LogStream:
+        """Open the output of an instance, from the newest lines on. Empty and over when it does not exist."""
 
     def events(self, journal_id: str) -> Iterator[str]:
         """Yield the name of an instance whenever something may have happened to it: a hint, never the truth.

@@ -22,6 +22,7 @@ from ploinky.server.log_output import EventLog
 from ploinky.server.storage import Storage
 from ploinky.usecases.deployments import Deployments
 from ploinky.usecases.keys import Keys
+from ploinky.usecases.log_feed import LogFeed
 from ploinky.usecases.operations import Operations
 from ploinky.usecases.repositories import Repositories
 from ploinky.usecases.task_accounts import TaskAccounts
@@ -68,6 +69,7 @@ class Node:
         tasks = Tasks(core.commander, core.waiters, core.orders, core.ids, accounts)
         self.proxy = Proxy(core.views, hands.addresses, hands.exchanges)
         self.gateway = Gateway(core.views, tasks, accounts, core.ids, self.proxy, configuration.sync_wait_seconds)
+        self.log_feed = LogFeed(core.views, hands.world.runtimes, hands.world.logs, core.pools)
         self.is_ready = False
         services = self._services(tasks, accounts, public_url)
         self.application = Application(self.gateway, create_app(services), core.views, accounts, core.ids)
@@ -97,8 +99,8 @@ class Node:
             keys=self.keys,
             operations=Operations(core.views, core.commander, world.runtimes, core.pools, core.clock),
             feed=core.feed,
+            log_feed=self.log_feed,
             runtimes=world.runtimes,
-            logs=world.logs,
             pools=core.pools,
             journal_id=core.storage.store.journal_id,
             head=lambda: core.dispatcher.head,
@@ -129,6 +131,7 @@ class Node:
         """Refuse new work, let what is under way finish, stop the agents if so configured, and record it all."""
         self.gateway.is_draining = True
         self.core.feed.close()
+        self.log_feed.close()
         await asyncio.gather(
             self.core.watch.until(lambda: not self.core.views.tasks.running, DRAIN_LIMIT_SECONDS),
             self.hands.exchanges.drain_all(DRAIN_LIMIT_SECONDS),

@@ -202,17 +202,6 @@ def test_revokes_a_key(ploinky: CommandLine, stub: StubServer) -> None:
     assert json.loads(ploinky.succeeds("keys", "revoke", "k1", "--json")) == {"id": "k1"}
 
 
-def test_shows_logs(ploinky: CommandLine, stub: StubServer) -> None:
-    """Logs are printed as they are, once with a line end."""
-    plain = {"Content-Type": "text/plain"}
-    stub.answer("GET", "~/deployments", Reply(200, page_of(deployment())))
-    stub.answer("GET", "~/deployments/dep1/logs", Reply(content=b"one\ntwo", headers=plain))
-    assert ploinky.succeeds("logs", "/demo", "--tail", "2") == "one\ntwo\n"
-    assert stub.requests[1].query == {"tail": "2"}
-    expected = {"deployment": "dep1", "lines": ["one", "two"]}
-    assert json.loads(ploinky.succeeds("logs", "dep1", "--json")) == expected
-
-
 @pytest.mark.parametrize(
     ("value", "text"),
     [

@@ -18,6 +18,7 @@ from ploinky.ports.runtime import (
     Executed,
     Image,
     InstanceSpec,
+    LogStream,
     Observation,
     ObservedState,
     Progress,
@@ -46,9 +47,46 @@ class _Entry:
     def __init__(self, spec: InstanceSpec, engine_id: str) -> None:
         self.spec = spec
         self.output = b""
+        self.written_bytes = 0
         self.observation = Observation(
             name=spec.name, engine_id=engine_id, state=ObservedState.CREATED, labels=dict(spec.labels)
         )
+
+
+class MemoryStream:
+    """A `LogStream` over an entry's output."""
+
+    def __init__(
+        self,
+        output_after: Callable[[str, int], tuple[bytes, int, bool]],
+        name: str,
+        tail: bytes,
+        changed: threading.Condition,
+    ) -> None:
+        self._output_after = output_after
+        self._name = name
+        self._changed = changed
+        self._waiting = tail
+        self._is_closed = False
+        with changed:
+            self._seen_bytes = output_after(name, 0)[1]
+
+    def read(self) -> bytes:
+        if self._waiting:
+            found, self._waiting = self._waiting, b""
+            return found
+        with self._changed:
+            while not self._is_closed:
+                found, self._seen_bytes, is_alive = self._output_after(self._name, self._seen_bytes)
+                if found or not is_alive:
+                    return found
+                self._changed.wait()
+        return b""
+
+    def close(self) -> None:
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
 
 
 class MemoryRuntime:
@@ -72,6 +110,8 @@ class MemoryRuntime:
         """What each instance takes; its limits are those of its specification."""
         self._entries: dict[str, _Entry] = {}
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        """Wakes those who follow an output."""
         self._listeners: list[queue.Queue[str | None]] = []
         self._next_id = 1
         self._is_closed = False
@@ -192,6 +232,19 @@ class MemoryRuntime:
         lines = output[-MAX_LOG_BYTES:].splitlines(keepends=True)
         return b"".join(lines[-tail_lines:]) if tail_lines > 0 else b""
 
+    def follow(self, name: str, tail_lines: int) -> LogStream:
+        self.before_call("follow", name)
+        return MemoryStream(self._output_after, name, self.logs(name, tail_lines), self._changed)
+
+    def _output_after(self, name: str, seen_bytes: int) -> tuple[bytes, int, bool]:
+        """Return what came after so many bytes, how many there are, and whether more may come; needs the lock."""
+        entry = self._entries.get(name)
+        if entry is None:
+            return b"", seen_bytes, False
+        fresh = entry.written_bytes - seen_bytes
+        output = entry.output[-fresh:] if fresh > 0 else b""
+        return output, entry.written_bytes, entry.observation.state in _ALIVE
+
     def events(self, journal_id: str) -> Iterator[str]:
         self.before_call("events", journal_id)
         hints: queue.Queue[str | None] = queue.Queue()
@@ -224,6 +277,8 @@ class MemoryRuntime:
         with self._lock:
             entry = self._entries[name]
             entry.output = (entry.output + output)[-MAX_LOG_BYTES:]
+            entry.written_bytes += len(output)
+            self._changed.notify_all()
 
     def _live(self, name: str, done: str) -> _Entry:
         entry = self._entries.get(name)
@@ -242,6 +297,7 @@ class MemoryRuntime:
     def _hint(self, entry: _Entry) -> None:
         with self._lock:
             listeners = list(self._listeners)
+            self._changed.notify_all()
         for hints in listeners:
             if hints.qsize() < MAX_WAITING_HINTS:  # hints may be lost, like any engine's; the relist is the truth
                 hints.put(entry.spec.name + "\0" + entry.spec.labels.get(LABEL_JOURNAL, ""))
