@@ -9,10 +9,12 @@ import stat
 import tempfile
 
 from ploinky.adapters.durable_folders import sync_file_system
+from ploinky.domain.dependencies import DEPENDENCY_FILES
 from ploinky.domain.errors import AgentNotFound, SourceInvalid, StorageFull
-from ploinky.ports.sources import AGENT_FOLDER_DEPTH, AGENT_SIGNS, AGENTS_LIMIT, AgentFolder, FoundAgent
+from ploinky.ports.sources import AGENT_FOLDER_DEPTH, AGENT_SIGNS, AGENTS_LIMIT, DOCKERFILE, AgentFolder, FoundAgent
 
 MANIFEST_BYTES = 262_144
+DEPENDENCY_FILE_BYTES = 8_388_608
 NAME_CHARACTERS = 200
 FILES = 100_000
 CONTENT_BYTES = 1_073_741_824
@@ -37,12 +39,12 @@ class FileAgentFolders:
         folder = _folder(checkout, agent)
         root_manifest = _manifest(checkout)
         if _name_in(root_manifest) != agent and os.path.isdir(folder):
-            return AgentFolder(folder, _manifest(folder))
+            return _agent_folder(folder, _manifest(folder))
         if not any(os.path.lexists(os.path.join(checkout, name)) for name in AGENT_SIGNS):
             raise AgentNotFound(
                 f"The repository has no agent {agent!r}", hint="An agent is the name of a folder there."
             )
-        return AgentFolder(checkout, root_manifest)
+        return _agent_folder(checkout, root_manifest)
 
     def agents(self, checkout: str) -> list[FoundAgent]:
         found: list[FoundAgent] = []
@@ -175,20 +177,30 @@ def _folder(checkout: str, agent: str) -> str:
     return os.path.join(checkout, agent)
 
 
+def _agent_folder(folder: str, manifest: bytes | None) -> AgentFolder:
+    read = {name: _content(folder, name, DEPENDENCY_FILE_BYTES) for name in DEPENDENCY_FILES}
+    files = {name: content for name, content in read.items() if content is not None}
+    return AgentFolder(folder, manifest, files, os.path.isfile(os.path.join(folder, DOCKERFILE)))
+
+
 def _manifest(folder: str) -> bytes | None:
-    path = os.path.join(folder, _MANIFEST)
+    return _content(folder, _MANIFEST, MANIFEST_BYTES)
+
+
+def _content(folder: str, name: str, limit_bytes: int) -> bytes | None:
+    path = os.path.join(folder, name)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise SourceInvalid(f"{_MANIFEST} cannot be read ({error.strerror})", hint="Is it a link?") from error
+        raise SourceInvalid(f"{name} cannot be read ({error.strerror})", hint="Is it a link?") from error
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise SourceInvalid(f"{_MANIFEST} is no file")
-        content = file.read(MANIFEST_BYTES + 1)
-    if len(content) > MANIFEST_BYTES:
-        raise SourceInvalid(f"{_MANIFEST} has more than {MANIFEST_BYTES} bytes")
+            raise SourceInvalid(f"{name} is no file")
+        content = file.read(limit_bytes + 1)
+    if len(content) > limit_bytes:
+        raise SourceInvalid(f"{name} has more than {limit_bytes} bytes")
     return content
 
 

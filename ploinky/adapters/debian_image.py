@@ -18,14 +18,15 @@ from ploinky.adapters.debian_image_tree import furnish, write_tar
 from ploinky.domain.errors import ImageUnavailable
 from ploinky.ports.runtime import Progress
 
-BASE_REFERENCE = "ploinky/agent-base:1"
+BASE_REFERENCE = "ploinky/agent-base:2"
+"""Its number counts what an agent can expect: 2 has pip."""
 
 COMMAND_TIMEOUT_SECONDS = 300
 MAX_PACKAGES = 60
 MAX_REASON_CHARACTERS = 500
 
 _PROGRAMS = ("apt-get", "apt-cache", "dpkg-deb", "tar")
-_EXTRA_PACKAGES = ("busybox-static", "ca-certificates")
+_EXTRA_PACKAGES = ("busybox-static", "ca-certificates", "python3-pip-whl")
 _PYTHON_PACKAGE = re.compile(r"\bpython(3\.\d+)-minimal\b")
 _DEPENDENCY = re.compile(r"^ [ |](?:Pre)?Depends: ([a-z0-9][a-z0-9.+-]+)$", re.MULTILINE)
 # What only package scripts, interactive use or Python's nis, dbm and curses modules need; it would drag in Perl.
@@ -89,7 +90,7 @@ def _choose_packages(directory: Path, progress: Progress) -> tuple[str, list[str
         )
     version = named.group(1)
     chosen = {f"python{version}-minimal", f"libpython{version}-stdlib", *_EXTRA_PACKAGES}
-    unexamined = chosen - {"ca-certificates"}  # wanted for its files alone
+    unexamined = chosen - {"ca-certificates", "python3-pip-whl"}  # wanted for their files alone
     while unexamined:
         found = set(_DEPENDENCY.findall(_depends(directory, sorted(unexamined))))
         unexamined = {name for name in found - chosen if not _UNNEEDED.match(name)}

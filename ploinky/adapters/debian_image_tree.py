@@ -1,12 +1,14 @@
 """The root folder of the agent base image: what packages alone do not bring, and how it becomes an archive."""
 
 import os
+import shutil
 import tarfile
 from pathlib import Path
 
 _FOLDERS = ("agent/.ploinky/queue", "agentCore", "dev", "etc", "proc", "sys", "root", "run", "var/tmp")
+_WHEELS = "usr/share/python-wheels"
 _STICKY_FOLDERS = ("tmp", "var/tmp")
-_UNNEEDED_FOLDERS = ("usr/share/doc", "usr/share/man", "usr/share/lintian", "usr/share/locale", "var/lib/apt")
+_UNNEEDED_FOLDERS = ("usr/share/doc", "usr/share/man", "usr/share/lintian", "usr/share/locale", "var/lib/apt", _WHEELS)
 _APPLETS = (
     *("[", "awk", "basename", "cat", "chmod", "cp", "cut", "date", "df", "dirname", "du", "echo", "env", "expr"),
     *("false", "find", "grep", "gzip", "head", "hostname", "id", "kill", "ln", "ls", "md5sum", "mkdir", "mktemp"),
@@ -19,6 +21,7 @@ _FILES = {
     "etc/group": "root:x:0:\nnogroup:x:65534:\n",
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
+_PYTHON_PACKAGES = "usr/lib/python3/dist-packages"
 _CERTIFICATES = "usr/share/ca-certificates"
 _CERTIFICATE_BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 _OPENSSL_BUNDLE = "usr/lib/ssl/cert.pem"
@@ -35,6 +38,7 @@ def furnish(tree: Path, python_version: str) -> None:
     for applet in _APPLETS:
         _link(programs / applet, "busybox")
     _bundle_certificates(tree)
+    _unpack_pip(tree)
 
 
 def write_tar(tree: Path, archive: Path) -> None:
@@ -61,6 +65,12 @@ def write_tar(tree: Path, archive: Path) -> None:
 def _link(path: Path, target: str) -> None:
     if not path.exists() and not path.is_symlink():
         path.symlink_to(target)
+
+
+def _unpack_pip(tree: Path) -> None:
+    """Make `python3 -m pip` work: Debian keeps pip as a wheel, for what makes virtual environments."""
+    for wheel in sorted((tree / _WHEELS).glob("pip-*.whl")):
+        shutil.unpack_archive(wheel, tree / _PYTHON_PACKAGES, "zip")
 
 
 def _bundle_certificates(tree: Path) -> None:

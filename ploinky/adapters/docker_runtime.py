@@ -15,7 +15,6 @@ from ploinky.adapters.docker_runtime_container import (
     container_config,
     observe_inspected,
     observe_listed,
-    refuse_missing_folders,
 )
 from ploinky.adapters.docker_runtime_dialects import DOCKER, PODMAN, Dialect
 from ploinky.adapters.docker_runtime_errors import (
@@ -33,6 +32,7 @@ from ploinky.adapters.docker_runtime_findings import FindingsRecord
 from ploinky.adapters.docker_runtime_follow import ContainerStream
 from ploinky.adapters.docker_runtime_identity import Identity, engine_user_id, identity_of, is_selinux_enforcing
 from ploinky.adapters.docker_runtime_images import DEFAULT_IMAGE, Images
+from ploinky.adapters.docker_runtime_places import refuse_missing_folders
 from ploinky.adapters.docker_runtime_stats import read_usage
 from ploinky.adapters.docker_runtime_trial import Findings, try_out
 from ploinky.domain.errors import PloinkyError, RuntimeRefused, RuntimeUnavailable
@@ -125,12 +125,13 @@ class DockerRuntime:
     def create(self, spec: InstanceSpec) -> str:
         client = self._connections.client()
         is_published = spec.http_port is not None and not self._reach.is_direct(client)
+        path = self._images.path_in(spec.image) if spec.dependencies_directory else ""
         deadline = time.monotonic() + NAME_WAIT_SECONDS
         if self.dialect.makes_missing_folders or is_selinux_enforcing():
             refuse_missing_folders(spec)
         while True:
             try:
-                config = container_config(spec, self.dialect, self._identity(), has_init=self._has_init)
+                config = container_config(spec, self.dialect, self._identity(), path, has_init=self._has_init)
                 if is_published:
                     config = with_published_port(config, spec.http_port or 0)
                 return str(client.create_container_from_config(config, spec.name)["Id"])

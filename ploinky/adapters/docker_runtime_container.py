@@ -1,6 +1,5 @@
 """What a container is made of, and what the engine says of one."""
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,15 +7,10 @@ import msgspec
 
 from ploinky.adapters.docker_runtime_dialects import Dialect
 from ploinky.adapters.docker_runtime_identity import Identity, is_selinux_enforcing, user_inside, user_mapping
-from ploinky.domain.errors import RuntimeRefused, RuntimeUnavailable
+from ploinky.adapters.docker_runtime_places import mounts, own_environment, working_directory
+from ploinky.domain.errors import RuntimeUnavailable
 from ploinky.ports.runtime import InstanceSpec, Observation, ObservedState
 
-AGENT_DIRECTORY = "/agent"
-AGENTCORE_DIRECTORY = "/agentCore"
-QUEUE_DIRECTORY = "/agent/.ploinky/queue"
-READ_ONLY_IN_QUEUE = ("tasks", "cancel")
-
-ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - inside the container, whose port is published nowhere else
 TEMPORARY_BYTES = 64 * 1024 * 1024
 LOG_FILE_SIZE = "10m"
 LOG_FILES = 2
@@ -34,15 +28,14 @@ _STATES = {
 }
 
 
-def container_config(spec: InstanceSpec, dialect: Dialect, identity: Identity, *, has_init: bool) -> dict[str, Any]:
-    """Describe the container of an instance. **Source**: Engine API 1.41, `POST /containers/create`."""
-    environment = {
-        **spec.environment,
-        "AGENT_DIR": AGENT_DIRECTORY,
-        "PLOINKY_QUEUE_DIR": QUEUE_DIRECTORY,
-        "PYTHONPATH": AGENTCORE_DIRECTORY,
-        **({"HOST": ALL_ADDRESSES, "PORT": str(spec.http_port)} if spec.http_port else {}),
-    }
+def container_config(
+    spec: InstanceSpec, dialect: Dialect, identity: Identity, image_path: str, *, has_init: bool
+) -> dict[str, Any]:
+    """Describe the container of an instance. **Source**: Engine API 1.41, `POST /containers/create`.
+
+    `image_path` is the image's own PATH, which matters where there are dependencies.
+    """
+    environment = {**spec.environment, **own_environment(spec, image_path)}
     # As entrypoint, so that one of the image's own does not swallow it.
     started = {"Entrypoint": list(spec.command), "Cmd": []} if spec.command else {}
     return {
@@ -50,7 +43,7 @@ def container_config(spec: InstanceSpec, dialect: Dialect, identity: Identity, *
         **started,
         "Env": [f"{name}={value}" for name, value in environment.items()],
         "User": user_inside(spec.user_id, identity),
-        "WorkingDir": AGENT_DIRECTORY,
+        "WorkingDir": working_directory(spec),
         "Labels": dict(spec.labels),
         "StopSignal": "SIGTERM",
         "Healthcheck": {"Test": ["NONE"]},
@@ -77,41 +70,8 @@ def _host_config(spec: InstanceSpec, dialect: Dialect, identity: Identity, *, ha
         "Ulimits": [{"Name": name, "Soft": most, "Hard": most} for name, most in dialect.ulimits],
         "LogConfig": {"Type": "json-file", "Config": {"max-size": LOG_FILE_SIZE, "max-file": str(LOG_FILES)}},
         **user_mapping(identity),
-        **_mounts(spec, is_labelled=is_selinux_enforcing()),
+        **mounts(spec, is_labelled=is_selinux_enforcing()),
     }
-
-
-def _mounts(spec: InstanceSpec, *, is_labelled: bool) -> dict[str, Any]:
-    """Describe the folders; labelled for SELinux in the older form, which alone can ask for that."""
-    binds = [
-        _bind(spec.code_directory, AGENT_DIRECTORY),
-        _bind(spec.agentcore_directory, AGENTCORE_DIRECTORY, is_read_only=True),
-        _bind(spec.queue_directory, QUEUE_DIRECTORY),
-        *(
-            _bind(f"{spec.queue_directory}/{name}", f"{QUEUE_DIRECTORY}/{name}", is_read_only=True)
-            for name in READ_ONLY_IN_QUEUE
-        ),
-    ]
-    if not is_labelled:
-        return {"Mounts": binds}
-    return {"Binds": [_labelled(bind) for bind in binds]}
-
-
-def _labelled(bind: Mapping[str, Any]) -> str:
-    """Ask for a label: `z` on the runner, which all share, `Z` on a container's own. **Source**: docker-run(1)."""
-    label = "z" if bind["Target"] == AGENTCORE_DIRECTORY else "Z"
-    return f"{bind['Source']}:{bind['Target']}:{'ro' if bind['ReadOnly'] else 'rw'},{label}"
-
-
-def refuse_missing_folders(spec: InstanceSpec) -> None:
-    """Refuse what an engine would make itself, as root, to mount it. **Raises** `RuntimeRefused`."""
-    for folder in (spec.code_directory, spec.agentcore_directory, spec.queue_directory):
-        if not os.path.isdir(folder):
-            raise RuntimeRefused(f"cannot create {spec.name}: {folder} is missing")
-
-
-def _bind(source: str, target: str, *, is_read_only: bool = False) -> dict[str, Any]:
-    return {"Type": "bind", "Source": source, "Target": target, "ReadOnly": is_read_only}
 
 
 class _State(msgspec.Struct, rename="pascal"):

@@ -10,6 +10,7 @@ from docker.utils import parse_repository_tag
 
 from ploinky.adapters.debian_image import BASE_REFERENCE, build_base, why_not_buildable
 from ploinky.adapters.docker_runtime_errors import NOT_FOUND, reason_of, status_of, translate, translated
+from ploinky.adapters.docker_runtime_places import USUAL_PATH
 from ploinky.domain.errors import ImageUnavailable, RuntimeUnavailable
 from ploinky.ports.runtime import Image, Progress
 
@@ -44,6 +45,17 @@ class Images:
         with self._building:
             reference = build_base(self._client(), progress)
         return self._required(reference)
+
+    def path_in(self, reference: str) -> str:
+        """Return the PATH that an image sets. **Raises** `ImageUnavailable` when the engine does not have it."""
+        with translated(f"look at {reference}"):
+            answer = self._client().inspect_image(reference)
+        config = answer.get("Config") if isinstance(answer, dict) else None
+        variables = config.get("Env") if isinstance(config, dict) else None
+        for variable in variables if isinstance(variables, list) else ():
+            if isinstance(variable, str) and variable.startswith("PATH="):
+                return variable.removeprefix("PATH=")
+        return USUAL_PATH
 
     def _resolve_base(self, progress: Progress) -> Image:
         found = self.base_here()

@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import platform
 import secrets
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -73,7 +75,7 @@ class ProcessRuntime:
         return False
 
     def resolve_image(self, reference: str, progress: Progress) -> Image:
-        return Image(reference="", digest="")
+        return Image(reference="", digest=f"{sys.implementation.cache_tag}-{platform.machine()}")
 
     def create(self, spec: InstanceSpec) -> str:
         digest = spec.labels.get(LABEL_SPEC_DIGEST, "")

@@ -1,5 +1,6 @@
 """What an agent that runs as a plain process gets: its command, its environment, its limits."""
 
+import ensurepip
 import os
 import select
 import signal
@@ -11,10 +12,12 @@ from ploinky.adapters import process_runtime_shim
 from ploinky.adapters.process_runtime_identity import MARKER_VARIABLE
 from ploinky.adapters.process_runtime_ports import LOOPBACK
 from ploinky.adapters.process_runtime_shim import FAILURE_TEXT_BYTES
+from ploinky.domain.dependencies import InstallPlace, installer_variables, search_paths
 from ploinky.domain.errors import RuntimeUnavailable
 from ploinky.ports.runtime import InstanceSpec
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+OWN_PATH = f"{Path(sys.executable).parent}:{SYSTEM_PATH}"
 MAX_OPEN_FILES = 4096
 START_WAIT_SECONDS = 15.0
 
@@ -27,20 +30,41 @@ def launch_document(spec: InstanceSpec, engine_id: str, port: int) -> dict[str, 
     """
     return {
         "command": _command(spec.command),
-        "directory": spec.code_directory,
+        "directory": spec.dependencies_directory
+        if spec.install_place is InstallPlace.DEPENDENCIES
+        else spec.code_directory,
         "log_path": spec.log_path,
         "environment": {
-            "PATH": f"{Path(sys.executable).parent}:{SYSTEM_PATH}",
+            "PATH": OWN_PATH,
             "LANG": "C.UTF-8",
             **spec.environment,
             **({"HOST": LOOPBACK, "PORT": str(port)} if port else {}),
-            "AGENT_DIR": spec.code_directory,
-            "PLOINKY_QUEUE_DIR": spec.queue_directory,
-            "PYTHONPATH": spec.agentcore_directory,
+            **_own_environment(spec),
             MARKER_VARIABLE: engine_id,
         },
         "limits": {"RLIMIT_CORE": 0, "RLIMIT_NOFILE": MAX_OPEN_FILES, "RLIMIT_DATA": spec.memory_bytes},
     }
+
+
+def _own_environment(spec: InstanceSpec) -> dict[str, str]:
+    found = search_paths(spec.dependencies_directory) if spec.dependencies_directory else {}
+    environment = {"AGENT_DIR": spec.code_directory}
+    if spec.install_place is None:
+        environment["PLOINKY_QUEUE_DIR"] = spec.queue_directory
+        found["PYTHONPATH"] = [spec.agentcore_directory, *found.get("PYTHONPATH", [])]
+    else:
+        environment |= installer_variables(spec.dependencies_directory)
+        found["PYTHONPATH"] = [*found.get("PYTHONPATH", []), *_bundled_pip()]
+    if "PATH" in found:
+        found["PATH"] = [*found["PATH"], OWN_PATH]
+        environment["PLOINKY_DEPENDENCIES_DIR"] = spec.dependencies_directory
+    return {**environment, **{name: ":".join(places) for name, places in found.items()}}
+
+
+def _bundled_pip() -> list[str]:
+    """Return the pip that Python itself brings along: the server's environment need not have one."""
+    places = (Path(ensurepip.__file__).parent / "_bundled", Path("/usr/share/python-wheels"))
+    return [str(wheel) for place in places for wheel in sorted(place.glob("pip-*.whl"))[-1:]][:1]
 
 
 def _command(command: tuple[str, ...]) -> list[str]:

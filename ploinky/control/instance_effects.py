@@ -1,11 +1,11 @@
 """Start, stop and remove instances."""
 
-import zlib
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 
 import msgspec
 
+from ploinky.control.agent_users import agent_user_id
 from ploinky.control.exchanges import Exchanges
 from ploinky.control.task_traffic import TaskTraffic
 from ploinky.control.world import World
@@ -18,18 +18,16 @@ from ploinky.domain.commands import (
     RecordStopped,
 )
 from ploinky.domain.deployment import Deployment
-from ploinky.domain.errors import DeploymentNotFound, InstanceNotFound, PloinkyError
+from ploinky.domain.errors import DeploymentNotFound, InstallFailed, InstanceNotFound, PloinkyError
 from ploinky.domain.instance import Instance
 from ploinky.domain.manifest import parse_manifest
 from ploinky.domain.release import environment_of
-from ploinky.domain.specs import Evidence
+from ploinky.domain.specs import Evidence, Release
 from ploinky.ports import runtime as port
 from ploinky.ports.failpoints import reach
 from ploinky.views.intents import Intent
 from ploinky.views.views import Views
 
-FIRST_AGENT_USER_ID = 200_000
-AGENT_USER_IDS = 100_000
 LOG_TAIL_LINES = 40
 LOG_TAIL_LIMIT_BYTES = 4_096
 KEPT_LOG_LINES = 10_000
@@ -113,7 +111,7 @@ class InstanceEffects:
         spec = port.InstanceSpec(
             name=instance.name,
             labels={},
-            image=instance.image,
+            image=_exact_image(instance.image, instance.release),
             command=instance.release.command,
             environment=environment,
             code_directory=self._world.folders.prepare(folder.directory, release, user_id),
@@ -126,12 +124,21 @@ class InstanceEffects:
             pids=instance.release.pids,
             has_network=instance.release.has_network,
             http_port=instance.release.http_port,
+            dependencies_directory=self._dependencies(instance),
         )
         labels = self._labels(intent, instance, spec)
         engine_id = runtime.create(msgspec.structs.replace(spec, labels=labels))
         reach("instance.made")
         runtime.start(instance.name)
         return engine_id
+
+    def _dependencies(self, instance: Instance) -> str:
+        if not instance.dependencies:
+            return ""
+        found = self._world.dependencies.find(instance.dependencies)
+        if found is None:
+            raise InstallFailed("What was installed for the agent is gone", hint="Restart it: it is installed again.")
+        return found
 
     async def stop(self, intent: Intent) -> Command:
         """Drain, stop, take in what it still answered, and keep its last words as evidence.
@@ -200,10 +207,7 @@ class InstanceEffects:
         return instance
 
     def _user_id(self, instance: Instance) -> int | None:
-        """Return the user an agent runs as: one of its deployment's own where this server may choose."""
-        if not self._world.runtimes.get(instance.runtime).has_own_users():
-            return None
-        return FIRST_AGENT_USER_ID + zlib.crc32(instance.deployment_id.encode()) % AGENT_USER_IDS
+        return agent_user_id(self._world.runtimes.get(instance.runtime), instance.deployment_id)
 
     def _labels(self, intent: Intent, instance: Instance, spec: port.InstanceSpec) -> dict[str, str]:
         # What the instance is made of, and not who makes it: a repeated create after a crash has the same digest.
@@ -217,3 +221,8 @@ class InstanceEffects:
             port.LABEL_SPEC_DIGEST: digest,
             port.LABEL_EPOCH: str(self._world.site.epoch),
         }
+
+
+def _exact_image(reference: str, release: Release) -> str:
+    """Return what no later pull or build can change under the same name; empty where there are no images."""
+    return release.pin.digest if reference and release.pin and release.pin.digest else reference

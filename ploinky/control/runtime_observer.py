@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from threading import Event, Thread
 
 from ploinky.control.commander import Commander
+from ploinky.control.install_effects import throwaways_wanted
 from ploinky.control.instance_effects import InstanceEffects
 from ploinky.control.reconcile import Action, ActionKind, reconcile
 from ploinky.control.task_traffic import TaskTraffic
@@ -72,6 +73,7 @@ class RuntimeObserver:
     async def resync(self) -> None:
         """List every runtime that matters and act on each difference. Never raises for an engine's sake."""
         versions = {key: row.version for key, row in self._views.instances.items()}
+        expected = throwaways_wanted(self._views)
         observed: dict[str, Mapping[str, Observation]] = {}
         silent: set[str] = set()
         for kind, runtime in self._world.runtimes.by_kind.items():
@@ -82,6 +84,11 @@ class RuntimeObserver:
                 silent.add(kind)
                 log.debug("%s cannot be asked: %s", kind, error.message)
         reach("observer.listed")
+        expected |= throwaways_wanted(self._views)
+        observed = {
+            kind: {name: seen for name, seen in found.items() if name not in expected}
+            for kind, found in observed.items()
+        }
         instances = {key: row.state for key, row in self._views.instances.items()}
         for action in reconcile(instances, observed, silent):
             row = self._views.instances.rows.get(action.instance_id)

@@ -2,9 +2,13 @@
 
 from collections.abc import Callable
 
+import msgspec
+
+from ploinky.control.rollout_failures import failed_rollout
 from ploinky.control.source_access import source_of
 from ploinky.control.world import World
-from ploinky.domain.commands import Command, FailRollout, RecordImage, RecordSource
+from ploinky.domain.commands import Command, RecordImage, RecordSource
+from ploinky.domain.dependencies import dependencies_digest, install_steps
 from ploinky.domain.errors import DeploymentNotFound, PloinkyError
 from ploinky.domain.manifest import parse_manifest
 from ploinky.domain.release import ReleaseDefaults, environment_of, release_of
@@ -44,7 +48,7 @@ class SourceEffects:
                 lambda: self._fetch(intent.subject_id, state.spec, given, defaults, is_fresh=is_fresh)
             )
         except PloinkyError as error:
-            return _failed(intent, "source", error)
+            return failed_rollout(intent, "source", error)
         finally:
             self._progress(intent.subject_id, "")
         return RecordSource(
@@ -72,7 +76,11 @@ class SourceEffects:
         folder = self._world.folders.find(checkout.directory, spec.agent, spec.subfolder)
         manifest = parse_manifest(folder.manifest)
         environment_of(manifest, given)
-        return release_of(spec, manifest, checkout.commit, defaults, checkout.warnings), checkout
+        release = release_of(spec, manifest, checkout.commit, defaults, checkout.warnings)
+        files = folder.dependency_files
+        place = f"{checkout.commit}/{spec.subfolder}/{spec.agent}"
+        needs = dependencies_digest(install_steps(files, manifest), files, place, given)
+        return msgspec.structs.replace(release, dependencies=needs), checkout
 
     async def ready_image(self, intent: Intent) -> Command:
         """Choose the runtime and make the image available."""
@@ -90,22 +98,12 @@ class SourceEffects:
                 runtime=runtime.kind,
                 image=image.reference,
                 digest=image.digest,
+                repository_digest=image.repository_digest,
             )
 
         try:
             return await self._world.pools.engine(work)
         except PloinkyError as error:
-            return _failed(intent, "image", error)
+            return failed_rollout(intent, "image", error)
         finally:
             self._progress(intent.subject_id, "waiting for the agent to be ready")
-
-
-def _failed(intent: Intent, step: str, error: PloinkyError) -> Command:
-    return FailRollout(
-        subject_id=intent.subject_id,
-        generation=intent.generation,
-        step=step,
-        code=error.code,
-        message=error.message,
-        hint=error.advice,
-    )

@@ -6,6 +6,7 @@ from ploinky.control.environments import Environments
 from ploinky.control.pools import Pools
 from ploinky.control.runtimes import Runtimes
 from ploinky.ports.courier import Courier
+from ploinky.ports.dependencies import DependencyFolders
 from ploinky.ports.logs import LogStore
 from ploinky.ports.secrets import SecretStore
 from ploinky.ports.sources import AgentFolders, Sources
@@ -28,6 +29,7 @@ class World(NamedTuple):
     courier: Courier
     sources: Sources
     folders: AgentFolders
+    dependencies: DependencyFolders
     environments: Environments
     secrets: SecretStore
     logs: LogStore

@@ -21,7 +21,7 @@
     │   ├── AgentUnreachable
     │   └── StorageFull, JournalFull
     └── Broken                  an operator has to look
-        ├── RuntimeRefused, ImageUnavailable, SecretUnreadable, AgentTimeout
+        ├── RuntimeRefused, ImageUnavailable, InstallFailed, SecretUnreadable, AgentTimeout
         ├── DirectoryBusy, DirectoryUnusable, PortInUse
         ├── JournalBroken, JournalNewer, JournalCorrupt, OutcomeUnknown
         └── Fenced
@@ -294,6 +294,12 @@ class AgentTimeout(Broken):
 
     code = "AGENT_TIMEOUT"
     hint = "The limit is `timeoutSeconds` of its manifest."
+
+
+class InstallFailed(Broken):
+    """The agent's dependencies cannot be installed."""
+
+    code = "INSTALL_FAILED"
 
 
 class SecretUnreadable(Broken):

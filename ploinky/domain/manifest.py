@@ -27,22 +27,12 @@ Words = tuple[str, ...]
 RESERVED_VARIABLES = frozenset({"PLOINKY_AGENT", "PLOINKY_DOMAIN", "PLOINKY_PATH", "AGENT_DIR"})
 # Fields of earlier generations and of plans: known, so no spelling mistakes, but nothing reads them.
 WITHOUT_EFFECT = frozenset(
-    {
-        "install",
-        "preinstall",
-        "postinstall",
-        "update",
-        "cli",
-        "ports",
-        "expose",
-        "volumes",
-        "profiles",
-        "defaultProfile",
-    }
+    {"update", "cli", "ports", "expose", "volumes", "profiles", "defaultProfile"}
     | {"health", "idleTimeoutSeconds", "schedule", "enable", "repos", "containerSecurity"}
 )
 
 
+_COMMAND_LINES = ("run", "start", "agent", "runTask", "preinstall", "install", "postinstall")
 _COMMAND_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,99}")
 _CHOICES = {"network.mode": "default, bridge or none", "mode": "file, http or auto"}
 
@@ -106,6 +96,10 @@ class Manifest(_Section, frozen=True):
     run: Words | None = None
     start: Words | None = None
     agent: Words | None = None
+    preinstall: Words | None = None
+    install: Words | None = None
+    """Run at deploy time, each in a throwaway of the image that the agent runs in."""
+    postinstall: Words | None = None
     commands: dict[str, Words] = {}
     run_task: Words | None = None
     env: Annotated[tuple[Variable, ...], msgspec.Meta(max_length=VARIABLES_LIMIT)] = ()
@@ -236,7 +230,7 @@ def _plain(document: dict[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = _without_nulls({**document, "env": None})
     if document.get("env") is not None:
         plain["env"] = document["env"]  # in an object of variables, null is one without a default
-    forms: dict[str, Callable[[str, Any], Any]] = dict.fromkeys(("run", "start", "agent", "runTask"), command_line)
+    forms: dict[str, Callable[[str, Any], Any]] = dict.fromkeys(_COMMAND_LINES, command_line)
     forms["env"] = variables
     for name, form in forms.items():
         if name in plain:

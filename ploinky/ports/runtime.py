@@ -6,6 +6,8 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from ploinky.domain.dependencies import InstallPlace
+
 Progress = Callable[[str], None]
 """Receives one short line of progress at a time, from the calling thread."""
 
@@ -39,7 +41,9 @@ class Image(NamedTuple):
 
     reference: str
     digest: str
-    """The engine's content id, `sha256:...`; empty where the runtime has no images."""
+    """The engine's content id, `sha256:...`; where the runtime has no images, what the code runs on."""
+    repository_digest: str = ""
+    """`name@sha256:...`, by which a registry gives it again; empty when no registry is known to have it."""
 
 
 class Address(NamedTuple):
@@ -81,6 +85,13 @@ class InstanceSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     The agent is told `HOST` and `PORT`, the address it has to listen on: this port on all addresses in a container,
     a free one on 127.0.0.1 where instances share the machine's.
+    """
+    dependencies_directory: str = ""
+    """What is installed for the agent, mounted read-only at `/agent-deps` and on its search paths; empty = nothing."""
+    install_place: InstallPlace | None = None
+    """Given for a throwaway that fills `dependencies_directory`: that folder is then the only one it can write.
+
+    Its command runs in this place; it has no queue, and `/agent` is read-only.
     """
 
 

@@ -1,6 +1,7 @@
 """Agents' source code: from a git repository to an immutable folder per commit."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 Progress = Callable[[str], None]
@@ -95,12 +96,18 @@ AGENT_SIGNS = ("manifest.json", "agent.py", "handlers", "index.js")
 """What a repository's root has at least one of when it is an agent itself."""
 
 
+DOCKERFILE = "Dockerfile"
+
+
 class AgentFolder(NamedTuple):
     """An agent found in a checkout."""
 
     directory: str
     manifest: bytes | None
     """The content of its `manifest.json`; None when it has none."""
+    dependency_files: Mapping[str, bytes] = MappingProxyType({})
+    """The content of those of `DEPENDENCY_FILES` that it has."""
+    has_dockerfile: bool = False
 
 
 class FoundAgent(NamedTuple):

@@ -49,6 +49,7 @@ OTHER_VARIABLES = frozenset(
         *("URL", "KEY", "PROFILE", "TRACEBACK", "FAILPOINTS", "FAILPOINTS_LOG", "FAILPOINTS_ARMED"),
         # inside an agent
         *("AGENT", "DOMAIN", "PATH", "QUEUE_DIR", "CONCURRENCY", "DRAIN_SECONDS", "WATCH", "PROCESS", "SECRET_NAMES"),
+        "DEPENDENCIES_DIR",
     )
 )
 """Start like configuration and are none."""
@@ -105,6 +106,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     )
     agent_start_timeout_ms: Annotated[int, _whole(1_000, 3_600_000, " of milliseconds")] = 60_000
     """How long an instance may take until it says that it is ready."""
+    install_timeout: Annotated[int, _whole(1, 86_400, " of seconds")] = 600
+    """Seconds that installing an agent's dependencies may take."""
     last_logs_lines: Annotated[int, _of_setting("lastLogsLines", " of lines")] = 200
     """Shown where a caller does not say how many."""
     container_runtime: Annotated[

@@ -12,6 +12,7 @@ from ploinky.control.addresses import Addresses
 from ploinky.control.environments import Environments
 from ploinky.control.exchanges import Exchanges
 from ploinky.control.executor import Executor
+from ploinky.control.install_effects import InstallEffects
 from ploinky.control.instance_effects import InstanceEffects
 from ploinky.control.reactor import Reactor
 from ploinky.control.runtime_observer import RuntimeObserver
@@ -26,7 +27,7 @@ from ploinky.server.agentcore_copy import install_agentcore
 from ploinky.server.config import Configuration, choose_queue_directory
 from ploinky.server.core import Core
 from ploinky.server.progress import ProgressBoard
-from ploinky.server.world import make_folders, make_runtimes, make_sources
+from ploinky.server.world import make_dependencies, make_folders, make_runtimes, make_sources
 from ploinky.views.intents import IntentKind
 
 log = logging.getLogger(__name__)
@@ -50,12 +51,14 @@ class Hands:
         effects = InstanceEffects(core.views, self.world, self.traffic, self.exchanges, self.readiness.finding)
         defaults = ReleaseDefaults(configuration.task_timeout, configuration.agent_start_timeout_ms / 1000)
         sources = SourceEffects(core.views, self.world, defaults, self.progress.note)
+        installs = InstallEffects(core.views, self.world, configuration.install_timeout, self.progress.note)
         self.executor = Executor(
             core.views,
             core.commander,
             {
                 IntentKind.FETCH_SOURCE: sources.fetch_source,
                 IntentKind.READY_IMAGE: sources.ready_image,
+                IntentKind.INSTALL_DEPENDENCIES: installs.install,
                 IntentKind.START_INSTANCE: effects.start,
                 IntentKind.STOP_INSTANCE: effects.stop,
                 IntentKind.REMOVE_INSTANCE: effects.remove,
@@ -88,6 +91,7 @@ def _make_world(core: Core, configuration: Configuration, courier: Courier, queu
         courier=courier,
         sources=make_sources(configuration, directory),
         folders=make_folders(directory),
+        dependencies=make_dependencies(directory),
         environments=Environments(core.views, core.orders),
         secrets=core.storage.secrets,
         logs=FileLogStore(str(directory / "logs")),

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 from ploinky.adapters.agent_folders import FileAgentFolders
+from ploinky.adapters.dependency_folders import FileDependencyFolders
 from ploinky.adapters.docker_runtime import DockerRuntime, PodmanRuntime
 from ploinky.adapters.dulwich_sources import DulwichSources
 from ploinky.adapters.process_runtime import ProcessRuntime
 from ploinky.control.runtimes import Runtimes
+from ploinky.ports.dependencies import DependencyFolders
 from ploinky.ports.runtime import Runtime
 from ploinky.ports.sources import AgentFolders, Sources
 from ploinky.server.config import Configuration
@@ -35,6 +37,11 @@ def make_sources(configuration: Configuration, directory: Path) -> Sources:
         known_hosts_file=configuration.ssh_known_hosts_file,
         submodule_hosts=configuration.submodule_hosts,
     )
+
+
+def make_dependencies(directory: Path) -> DependencyFolders:
+    """Make what keeps installed dependencies."""
+    return FileDependencyFolders(directory / "dependencies")
 
 
 def make_folders(directory: Path) -> AgentFolders:

@@ -26,9 +26,25 @@ def make_runtime(kind: str, folder: Path) -> Runtime:
 @pytest.fixture(params=["memory", "process", *ENGINES])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """Give each runtime in turn, with folders and names of the test's own."""
-    runtime = make_runtime(request.param, tmp_path)
+    yield from make_bench(request.param, tmp_path)
+
+
+@pytest.fixture(params=["process", *ENGINES])
+def real_bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    """Give each runtime that really runs something."""
+    yield from make_bench(request.param, tmp_path)
+
+
+@pytest.fixture(params=ENGINES)
+def container_bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    """Give each runtime that keeps agents in containers."""
+    yield from make_bench(request.param, tmp_path)
+
+
+def make_bench(kind: str, folder: Path) -> Iterator[Bench]:
+    runtime = make_runtime(kind, folder)
     image = runtime.resolve_image("", lambda _line: None)
-    bench = Bench(runtime, tmp_path, secrets.token_hex(6), image.reference)
+    bench = Bench(runtime, folder, secrets.token_hex(6), image.reference)
     yield bench
     bench.remove_all()
     runtime.close()

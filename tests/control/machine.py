@@ -14,6 +14,7 @@ from ploinky.adapters.memory.agent_folders import MemoryAgentFolders
 from ploinky.adapters.memory.blobs import MemoryBlobStore
 from ploinky.adapters.memory.clock import ManualClock
 from ploinky.adapters.memory.courier import MemoryCourier
+from ploinky.adapters.memory.dependency_folders import MemoryDependencyFolders
 from ploinky.adapters.memory.journal import JournalContents, MemoryJournalStore
 from ploinky.adapters.memory.logs import MemoryLogStore
 from ploinky.adapters.memory.probes import MemoryProbes
@@ -25,6 +26,7 @@ from ploinky.control.addresses import Addresses
 from ploinky.control.environments import Environments
 from ploinky.control.exchanges import Exchanges
 from ploinky.control.executor import Executor
+from ploinky.control.install_effects import InstallEffects
 from ploinky.control.instance_effects import InstanceEffects
 from ploinky.control.reactor import Reactor
 from ploinky.control.runtime_observer import RuntimeObserver
@@ -68,6 +70,7 @@ class Surroundings:
         self.clock = ManualClock()
         self.sources = MemorySources()
         self.sources.commit(URL, {"sample/manifest.json": b'{"access": "public"}'})
+        self.dependencies = MemoryDependencyFolders()
         self.blobs, self.logs, self.secrets = MemoryBlobStore(), MemoryLogStore(), MemorySecrets()
 
     def world(self, core: Core) -> World:
@@ -76,6 +79,7 @@ class Surroundings:
             courier=self.courier,
             sources=self.sources,
             folders=MemoryAgentFolders(self.sources.trees),
+            dependencies=self.dependencies,
             environments=Environments(core.views, core.orders),
             secrets=self.secrets,
             logs=self.logs,
@@ -114,6 +118,7 @@ class Machine:
         )
         effects = InstanceEffects(core.views, self.world, self.traffic, self.exchanges, self.readiness.finding)
         sources = SourceEffects(core.views, self.world, ReleaseDefaults(300.0, 60.0), lambda _id, _line: None)
+        self.installs = InstallEffects(core.views, self.world, 60.0, lambda _id, _line: None)
         kinds = IntentKind
         self.executor = Executor(
             core.views,
@@ -121,6 +126,7 @@ class Machine:
             {
                 kinds.FETCH_SOURCE: sources.fetch_source,
                 kinds.READY_IMAGE: sources.ready_image,
+                kinds.INSTALL_DEPENDENCIES: self.installs.install,
                 kinds.START_INSTANCE: effects.start,
                 kinds.STOP_INSTANCE: effects.stop,
                 kinds.REMOVE_INSTANCE: effects.remove,

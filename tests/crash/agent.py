@@ -79,6 +79,7 @@ MANIFEST = {
     "concurrency": SLOTS,
     "retries": {"max": 6, "backoffSeconds": BACKOFF_SECONDS},
     "timeoutSeconds": 120,
+    "install": ["python3", "-c", "pass"],
     "run": ["sh", "-c", f"PLOINKY_CONCURRENCY={WORKERS} PLOINKY_DRAIN_SECONDS=1 exec python3 -m agentcore"],
 }
 

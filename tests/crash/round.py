@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from ploinky.views.views import Views
 from tests.crash.agent import AGENT, RELEASE_FILE
 from tests.crash.crashing_server import CrashingServer, pids_with
 from tests.crash.load import Load
-from tests.crash.steps import RANDOM, Step, When
+from tests.crash.steps import INSTALL, RANDOM, Step, When
 from tests.crash.watching import OPEN_STATES, Watch, is_quiet
 
 LATEST_RANDOM_KILL_SECONDS = 1.5
@@ -132,11 +133,18 @@ class Round:
             case When.AGENT_KILLED:
                 self._kill_agent()
             case _:
+                if step.name.startswith(INSTALL):
+                    self._forget_installed()
                 self._ask("POST", f"/deployments/{self.ids['/b']}/update")
                 self._ask("DELETE", f"/deployments/{self.ids['/c']}")
         if step is RANDOM:
             self.load.wait(self._random.uniform(0, LATEST_RANDOM_KILL_SECONDS))
             self.server.kill()
+
+    def _forget_installed(self) -> None:
+        """Have the next rollout install again: what was installed for this commit would be found."""
+        for folder in (self.installation / "dependencies").iterdir():
+            shutil.rmtree(folder)
 
     def _ask(self, method: str, path: str) -> None:
         """Ask for something that the kill may cut off."""

@@ -20,7 +20,11 @@ class Step(NamedTuple):
     when: When = When.LOAD
 
 
-EFFECTS = ("fetch_source", "ready_image", "start_instance", "stop_instance", "remove_instance", "discard_deployment")
+EFFECTS = (
+    *("fetch_source", "ready_image", "install_dependencies", "start_instance"),
+    *("stop_instance", "remove_instance", "discard_deployment"),
+)
+INSTALL = "install."
 TASK_STEPS = (
     *("submit_committed", "attempt_committed", "attempt_sent", "result_found", "end_committed", "settled"),
     *("cancel_committed", "cancel_sent"),
@@ -31,6 +35,7 @@ STEPS: tuple[Step, ...] = (
     *(Step(f"task.{name}") for name in TASK_STEPS),
     *(Step(f"executor.{place}.{effect}") for effect in EFFECTS for place in ("before", "after", "recorded")),
     *(Step(f"instance.{name}") for name in ("queue_made", "made", "stopped", "removed")),
+    *(Step(f"{INSTALL}{name}") for name in ("made", "filled")),
     Step("observer.listed"),
     *(
         Step(name, When.AGENT_KILLED)
@@ -63,4 +68,4 @@ def plan(rounds: int) -> list[tuple[str, tuple[Step, ...]]]:
     return planned
 
 
-EVERY_KILL = (*STEPS, *[RANDOM] * 10)
+EVERY_KILL = (*STEPS, *[RANDOM] * 9)

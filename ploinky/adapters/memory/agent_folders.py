@@ -3,8 +3,9 @@
 import json
 
 from ploinky.adapters.memory.sources import Tree
+from ploinky.domain.dependencies import DEPENDENCY_FILES
 from ploinky.domain.errors import AgentNotFound, SourceInvalid
-from ploinky.ports.sources import AGENT_FOLDER_DEPTH, AGENT_SIGNS, AGENTS_LIMIT, AgentFolder, FoundAgent
+from ploinky.ports.sources import AGENT_FOLDER_DEPTH, AGENT_SIGNS, AGENTS_LIMIT, DOCKERFILE, AgentFolder, FoundAgent
 
 DEPTHS = AGENT_FOLDER_DEPTH + 1
 
@@ -27,12 +28,12 @@ class MemoryAgentFolders:
         manifest = tree.get(f"{root}manifest.json")
         is_folder = any(path.startswith(f"{root}{agent}/") for path in tree)
         if _name_in(manifest) != agent and is_folder:
-            return AgentFolder(f"{checkout}/{agent}", tree.get(f"{root}{agent}/manifest.json"))
+            return _found(f"{checkout}/{agent}", f"{root}{agent}/", tree)
         if not any(path.removeprefix(root).split("/")[0] in AGENT_SIGNS for path in tree if path.startswith(root)):
             raise AgentNotFound(
                 f"The repository has no agent {agent!r}", hint="An agent is the name of a folder there."
             )
-        return AgentFolder(checkout, manifest)
+        return _found(checkout, root, tree)
 
     def agents(self, checkout: str) -> list[FoundAgent]:
         root, tree = self._split(checkout)
@@ -84,6 +85,11 @@ class MemoryAgentFolders:
 def _check_name(name: str) -> None:
     if not name or any(part in {"", ".", "..", ".git"} for part in name.split("/")):
         raise SourceInvalid(f"{name[:100]!r} is no agent's name", hint="It is the name of a folder.")
+
+
+def _found(directory: str, prefix: str, tree: Tree) -> AgentFolder:
+    files = {name: tree[prefix + name] for name in DEPENDENCY_FILES if prefix + name in tree}
+    return AgentFolder(directory, tree.get(f"{prefix}manifest.json"), files, prefix + DOCKERFILE in tree)
 
 
 def _name_in(manifest: bytes | None) -> object:

@@ -108,6 +108,8 @@ class MemoryRuntime:
         """What commands do: gets one and its input, returns how it ended."""
         self.usage = Usage(cpu_seconds=0.25, memory_bytes=8 * 1024 * 1024, pids=1)
         """What each instance takes; its limits are those of its specification."""
+        self.install_exit_code = 0
+        """With which whatever installs dependencies ends, at once."""
         self._entries: dict[str, _Entry] = {}
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
@@ -151,6 +153,8 @@ class MemoryRuntime:
             self.started.append(name)
             entry.observation = msgspec.structs.replace(entry.observation, state=ObservedState.RUNNING)
         self._hint(entry)
+        if entry.spec.install_place is not None:
+            self.exit(name, self.install_exit_code)
 
     def pause(self, name: str) -> None:
         self.before_call("pause", name)

@@ -4,6 +4,7 @@ import os
 import stat
 import tarfile
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,7 +89,10 @@ class TestBuild:
         assert build_base(engine, lines.append) == BASE_REFERENCE
         assert engine.imported == [BASE_REFERENCE]
         asked_for = debian.calls().split("download ")[1].split()
-        assert asked_for == ["busybox-static", "ca-certificates", "libc6", "libpython3.99-stdlib", "python3.99-minimal"]
+        assert asked_for == [
+            *("busybox-static", "ca-certificates", "libc6", "libpython3.99-stdlib", "python3-pip-whl"),
+            "python3.99-minimal",
+        ]
         assert {"usr/bin/python3", "usr/bin/sh", "agent/.ploinky/queue", "agentCore", "tmp"} <= set(engine.names)
         assert lines[-1] == f"built {BASE_REFERENCE} with Python 3.99"
         assert list(temporary.iterdir()) == []
@@ -167,6 +171,15 @@ class TestTree:
         assert (tree / "usr/bin/cat").readlink() == Path("busybox")
         assert (tree / "usr/bin/python3").readlink() == Path("python3.99")
 
+    def test_has_pip(self, tree: Path) -> None:
+        """Debian's wheel of pip lies unpacked where its Python looks."""
+        wheels = tree / "usr/share/python-wheels"
+        wheels.mkdir()
+        with zipfile.ZipFile(wheels / "pip-9-py3-none-any.whl", "w") as wheel:
+            wheel.writestr("pip/__main__.py", "run")
+        furnish(tree, "3.99")
+        assert (tree / "usr/lib/python3/dist-packages/pip/__main__.py").read_text() == "run"
+
     def test_becomes_the_same_archive_every_time(self, tree: Path, tmp_path: Path) -> None:
         """Times and umask of the building machine leave no trace."""
         furnish(tree, "3.99")
@@ -202,7 +215,7 @@ class TestResolve:
 
     def test_takes_the_built_one_first(self, engine: FakeEngine) -> None:
         """A base image that is there is used, and nothing is pulled."""
-        engine.on("GET /images/ploinky/agent-base:1/json", (200, {"Id": "sha256:b"}))
+        engine.on("GET /images/ploinky/agent-base:2/json", (200, {"Id": "sha256:b"}))
         assert self.resolve(engine) == Image(BASE_REFERENCE, "sha256:b")
         assert not any(call.startswith("POST") for call in engine.calls)
 
@@ -220,7 +233,7 @@ class TestResolve:
     def test_builds_where_nothing_can_be_pulled(self, engine: FakeEngine, debian: FakeDebian) -> None:
         """Without a registry the image is built from packages and imported."""
         absent = (404, {"message": "No such image"})
-        engine.on("GET /images/ploinky/agent-base:1/json", absent, absent, (200, {"Id": "sha256:b"}))
+        engine.on("GET /images/ploinky/agent-base:2/json", absent, absent, (200, {"Id": "sha256:b"}))
         engine.on("POST /images/create.*fromSrc=-", (200, b'{"status": "sha256:b"}\n'))
         assert self.resolve(engine) == Image(BASE_REFERENCE, "sha256:b")
 
