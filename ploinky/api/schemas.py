@@ -41,7 +41,7 @@ class LastRollout(Wire):
     """How the newest ended rollout ended, with its evidence."""
 
     generation: int
-    outcome: Literal["succeeded", "failed"]
+    outcome: Literal["succeeded", "reverted", "failed"]
     step: str
     code: str
     message: str
@@ -50,6 +50,7 @@ class LastRollout(Wire):
     explanation: str
     """The exit code in words; empty when nothing is known."""
     log_tail: str
+    probe: str
 
 
 class InstanceShape(Wire):
@@ -143,6 +144,7 @@ class DeploymentShape(Wire):
     """Whether requests to its URL become tasks, or go to the agent's own web server; null until that is known."""
     access: str | None
     concurrency: int | None
+    replicas: int
     desired: str
     state: str
     generation: int

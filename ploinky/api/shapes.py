@@ -30,7 +30,8 @@ from ploinky.views.tasks import TaskRow
 def deployment_shape(services: Services, deployment_id: str, row: Row[Deployment]) -> DeploymentShape:
     """Show a deployment with its instances and open tasks."""
     state, instances = row.state, services.views.instances_of(deployment_id)
-    release = state.active_release or (state.rollout.release if state.rollout else None)
+    source = state.active or state.rollout
+    release = source.release if source else None
     is_serving = bool(services.views.serving_instances(deployment_id))
     return DeploymentShape(
         id=deployment_id,
@@ -43,11 +44,12 @@ def deployment_shape(services: Services, deployment_id: str, row: Row[Deployment
         revision=state.spec.revision,
         subfolder=state.spec.subfolder,
         commit=release.commit if release else None,
-        runtime=state.active_runtime or (state.rollout.runtime if state.rollout else "") or str(state.spec.runtime),
-        image=state.active_image or (state.rollout.image if state.rollout else ""),
+        runtime=(source.runtime if source else "") or str(state.spec.runtime),
+        image=source.image if source else "",
         kind=None if release is None else "http" if release.http_port else "task",
         access=release.access if release else state.spec.access,
         concurrency=release.concurrency if release else state.spec.concurrency,
+        replicas=state.spec.replicas,
         desired=str(state.desired),
         state=summarise_state(state, is_serving=is_serving),
         generation=state.active_generation,
@@ -82,7 +84,7 @@ def _last_rollout(end: RolloutEnd | None) -> LastRollout | None:
         return None
     return LastRollout(
         generation=end.generation,
-        outcome="succeeded" if end.is_success else "failed",
+        outcome=end.outcome.value,
         step=end.step,
         code=end.code,
         message=end.message,
@@ -90,6 +92,7 @@ def _last_rollout(end: RolloutEnd | None) -> LastRollout | None:
         exit_code=end.evidence.exit_code,
         explanation=explain_end(end.evidence.exit_code, is_out_of_memory=end.evidence.is_out_of_memory),
         log_tail=end.evidence.log_tail,
+        probe=end.evidence.probe,
     )
 
 

@@ -14,10 +14,10 @@ class Environments:
         self._views = views
         self._orders = orders
 
-    async def of(self, deployment_id: str) -> dict[str, str]:
-        """Return the variables given at the deploy; empty when there were none."""
-        position = self._views.environments.get(deployment_id)
-        if position is None:
+    async def of(self, deployment_id: str, generation: int) -> dict[str, str]:
+        """Return the variables given for a generation; empty when there were none."""
+        position = self._views.environments.position(deployment_id, generation)
+        if not position:
             return {}
         content = await self._orders.stored(position, "environment")
         return msgspec.json.decode(content, type=dict[str, str]) if content else {}

@@ -69,7 +69,7 @@ class InstanceEffects:
         runtime = self._world.runtimes.get(instance.runtime)
         user_id = self._user_id(instance)
         try:
-            given = await self._world.environments.of(instance.deployment_id)
+            given = await self._world.environments.of(instance.deployment_id, instance.generation)
             queue_directory = self._world.courier.provision(intent.subject_id, user_id)
             reach("instance.queue_made")
             identity = self._traffic.attach(intent.subject_id)
@@ -96,13 +96,14 @@ class InstanceEffects:
         if instance.release is None:
             raise InstanceNotFound
         user_id = self._user_id(instance)
-        checkout = self._world.sources.checkout(deployment.spec.repository, instance.release.commit)
-        folder = self._world.folders.find(checkout.directory, deployment.spec.agent, deployment.spec.subfolder)
-        secrets = {name: self._world.secrets.get(version).decode() for name, version in deployment.spec.secrets.items()}
+        asked = deployment.spec_of(instance.generation)
+        checkout = self._world.sources.checkout(asked.repository, instance.release.commit)
+        folder = self._world.folders.find(checkout.directory, asked.agent, asked.subfolder)
+        secrets = {name: self._world.secrets.get(version).decode() for name, version in asked.secrets.items()}
         environment = {
             **environment_of(parse_manifest(folder.manifest), {**given, **secrets}),
             "PLOINKY_SECRET_NAMES": ",".join(secrets),
-            "PLOINKY_AGENT": deployment.spec.agent,
+            "PLOINKY_AGENT": asked.agent,
             "PLOINKY_DOMAIN": deployment.domain,
             "PLOINKY_PATH": deployment.path,
             "PLOINKY_CONCURRENCY": str(instance.release.concurrency),

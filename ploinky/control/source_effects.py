@@ -9,6 +9,7 @@ from ploinky.control.source_access import source_of
 from ploinky.control.world import World
 from ploinky.domain.commands import Command, RecordImage, RecordSource
 from ploinky.domain.dependencies import dependencies_digest, install_steps
+from ploinky.domain.deployment import Reason
 from ploinky.domain.errors import DeploymentNotFound, PloinkyError
 from ploinky.domain.manifest import parse_manifest
 from ploinky.domain.release import ReleaseDefaults, environment_of, release_of
@@ -34,18 +35,19 @@ class SourceEffects:
     async def fetch_source(self, intent: Intent) -> Command:
         """Fetch the newest commit and read its manifest."""
         state = self._views.deployments.get(intent.subject_id)
-        if state is None:
+        if state is None or state.rollout is None:
             raise DeploymentNotFound
+        spec = state.rollout.spec
         try:
-            given = await self._world.environments.of(intent.subject_id)
+            given = await self._world.environments.of(intent.subject_id, intent.generation)
             # Whether a secret can be read shows at the start; here it counts that it is given.
-            given = {**given, **state.spec.secrets}
+            given = {**given, **spec.secrets}
             limit = self._views.setting("taskTimeout")
             defaults = self._defaults if limit is None else self._defaults._replace(time_limit_seconds=float(limit))
             # Whoever asks for an update means what the server has now.
-            is_fresh = state.rollout is not None and state.rollout.reason == "update"
+            is_fresh = state.rollout.reason == Reason.UPDATE
             release, checkout = await self._world.pools.engine(
-                lambda: self._fetch(intent.subject_id, state.spec, given, defaults, is_fresh=is_fresh)
+                lambda: self._fetch(intent.subject_id, spec, given, defaults, is_fresh=is_fresh)
             )
         except PloinkyError as error:
             return failed_rollout(intent, "source", error)
@@ -87,7 +89,7 @@ class SourceEffects:
         state = self._views.deployments.get(intent.subject_id)
         if state is None or state.rollout is None or state.rollout.release is None:
             raise DeploymentNotFound
-        spec, release = state.spec, state.rollout.release
+        spec, release = state.rollout.spec, state.rollout.release
 
         def work() -> Command:
             runtime = self._world.runtimes.choose(spec.runtime, needs_image=spec.image is not None)

@@ -45,6 +45,28 @@ class UpdateDeployment(DeploymentCommand, frozen=True, kw_only=True):
     environment: Payload | None = None
 
 
+class RollBack(DeploymentCommand, frozen=True, kw_only=True):
+    """Bring back a release that served before: its image, its spec, its environment."""
+
+    to_generation: int
+    environment: Payload | None = None
+    """As it was for that generation."""
+
+
+class ScaleDeployment(DeploymentCommand, frozen=True, kw_only=True):
+    """Change how many instances serve, without touching those that go on."""
+
+    replicas: int
+
+
+class IdleDeployment(DeploymentCommand, frozen=True, kw_only=True):
+    """Nobody has needed it for long: stop what runs, keep the route."""
+
+
+class WakeDeployment(DeploymentCommand, frozen=True, kw_only=True):
+    """Somebody needs it again."""
+
+
 class RestartDeployment(DeploymentCommand, frozen=True, kw_only=True):
     """Start the serving release again as a new generation."""
 
@@ -103,6 +125,12 @@ class FailRollout(DeploymentCommand, frozen=True, kw_only=True):
 
 class Switch(DeploymentCommand, frozen=True, kw_only=True):
     """The new generation is ready: send requests there."""
+
+    generation: int
+
+
+class ConfirmRollout(DeploymentCommand, frozen=True, kw_only=True):
+    """The new generation has served well for long enough."""
 
     generation: int
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from ploinky.domain.access import ACCESS
 from ploinky.domain.decider import Decider
-from ploinky.domain.deployment import DEPLOYMENT
+from ploinky.domain.deployment_wishes import DEPLOYMENT
 from ploinky.domain.instance import INSTANCE
 from ploinky.domain.repository import REPOSITORY
 from ploinky.domain.settings import SETTINGS_DECIDER

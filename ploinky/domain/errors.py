@@ -8,7 +8,7 @@
     │   ├── BodyTooLarge, HeadersTooLarge
     │   └── TransitionInvalid   the thing is in a state that does not allow it
     ├── NotFound
-    │   ├── DeploymentNotFound, InstanceNotFound, TaskNotFound, RepositoryNotFound, KeyNotFound
+    │   ├── DeploymentNotFound, ReleaseNotFound, InstanceNotFound, TaskNotFound, RepositoryNotFound, KeyNotFound
     │   └── BlobNotFound, SecretNotFound, AgentNotFound
     ├── Conflict
     │   ├── RouteTaken, RepositoryExists, AlreadyInitialised, VersionConflict, IdempotencyConflict
@@ -126,6 +126,13 @@ class DeploymentNotFound(NotFound):
 
     code = "DEPLOYMENT_NOT_FOUND"
     hint = "See `ploinky deployments`."
+
+
+class ReleaseNotFound(NotFound):
+    """This release is not kept."""
+
+    code = "RELEASE_NOT_FOUND"
+    hint = "See `ploinky history`."
 
 
 class InstanceNotFound(NotFound):

@@ -67,9 +67,11 @@ class RolloutRequested(Event, frozen=True, kw_only=True):
     TYPE = "deployment.rollout_requested"
     generation: int
     reason: str
-    """`deploy`, `update`, `restart`, `start` or `recovery`."""
+    """`deploy`, `update`, `rollback`, `restart`, `start`, `recovery` or `wake`."""
     release: Release | None = None
     """Given when an earlier release is started again, unchanged."""
+    to_generation: int = 0
+    """The generation whose release, spec and environment a rollback brings back."""
 
 
 class SourceFetched(Event, frozen=True, kw_only=True):
@@ -119,6 +121,16 @@ class DeploymentSwitched(Event, frozen=True, kw_only=True):
     runtime: str
     image: str = ""
     switched_at: datetime
+    verify_until: datetime | None = None
+    """Until then what served before is kept to go back to; None when there is nothing to go back to."""
+
+
+class DeploymentReverted(Event, frozen=True, kw_only=True):
+    """The new generation turned out unhealthy: requests go to the one before again, which still runs."""
+
+    TYPE = "deployment.reverted"
+    generation: int
+    to_generation: int
 
 
 class RolloutSucceeded(Event, frozen=True, kw_only=True):
@@ -134,11 +146,13 @@ class RolloutFailed(Event, frozen=True, kw_only=True):
     TYPE = "deployment.rollout_failed"
     generation: int
     step: str
-    """`source`, `image`, `install`, `start` or `readiness`."""
+    """`source`, `image`, `install`, `start`, `readiness` or `verify`."""
     code: str
     message: str
     hint: str = ""
     evidence: Evidence = Evidence()
+    is_reverted: bool = False
+    """True when it had started and was taken back, and what served before serves."""
 
 
 class RestartScheduled(Event, frozen=True, kw_only=True):
@@ -148,6 +162,26 @@ class RestartScheduled(Event, frozen=True, kw_only=True):
     due_at: datetime
     failures: int
     """Ends in a row, this one included; a long quiet run starts anew at 1."""
+
+
+class ReplacementStarted(Event, frozen=True, kw_only=True):
+    """One of several instances had ended and is replaced now, beside those that serve."""
+
+    TYPE = "deployment.replacement_started"
+    generation: int
+
+
+class DeploymentScaled(Event, frozen=True, kw_only=True):
+    """Another number of instances should serve."""
+
+    TYPE = "deployment.scaled"
+    replicas: int
+
+
+class DeploymentIdled(Event, frozen=True, kw_only=True):
+    """Nobody needed it for long: nothing of it runs until somebody does."""
+
+    TYPE = "deployment.idled"
 
 
 class DeploymentStopRequested(Event, frozen=True, kw_only=True):

@@ -30,14 +30,31 @@ class IdempotencyEntry(NamedTuple):
 class DeploymentEntry:
     """What decisions about tasks and instances need to know of a deployment."""
 
-    __slots__ = ("active_generation", "is_wanted", "last_generation", "ready", "release", "rollout", "waiting")
+    __slots__ = (
+        "active_generation",
+        "is_idle",
+        "is_wanted",
+        "last_generation",
+        "next_numbers",
+        "previous",
+        "ready",
+        "release",
+        "rollout",
+        "waiting",
+    )
 
     def __init__(self) -> None:
         """Start as wanted, with nothing running."""
         self.is_wanted = True
+        self.is_idle = False
+        """Stopped while nobody needs it; tasks are accepted and wait."""
         self.last_generation = 0
         self.active_generation = 0
         self.release: Release | None = None
+        self.previous: tuple[int, Release | None] = (0, None)
+        """What served before, to go back to."""
+        self.next_numbers: dict[int, int] = {}
+        """By generation in use, the number its next instance gets: none is used twice."""
         self.rollout = 0
         """The generation being rolled out; 0 when none is."""
         self.ready: dict[str, int] = {}
@@ -79,7 +96,7 @@ class Indexes:
     def free_instance(self, deployment_id: str) -> str | None:
         """Find the least busy ready instance of the serving generation that has a slot; none while a stop is wanted."""
         entry = self.deployments[deployment_id]
-        if entry.release is None or not entry.release.takes_tasks or not entry.is_wanted:
+        if entry.release is None or not entry.release.takes_tasks or not entry.is_wanted or entry.is_idle:
             return None
         best, least = None, entry.release.concurrency
         for instance_id, generation in entry.ready.items():
@@ -87,6 +104,17 @@ class Indexes:
             if generation == entry.active_generation and busy < least:
                 best, least = instance_id, busy
         return best
+
+    def has_ready(self, deployment_id: str, generation: int) -> bool:
+        """Tell whether any instance of a generation is ready for requests."""
+        entry = self.deployments.get(deployment_id)
+        return entry is not None and generation in entry.ready.values()
+
+    def is_busy(self, deployment_id: str) -> bool:
+        """Tell whether any task of a deployment waits or runs."""
+        entry = self.deployments.get(deployment_id)
+        is_running = any(key.partition(".")[0] == deployment_id for key in self.running)
+        return is_running or (entry is not None and entry.waiting > 0)
 
     def has_instances(self, deployment_id: str) -> bool:
         """Tell whether any instance of a deployment is not yet removed."""
@@ -146,16 +174,34 @@ def _requested(indexes: Indexes, deployment_id: str, event: e.DeploymentRequeste
 def _rollout(indexes: Indexes, deployment_id: str, event: e.RolloutRequested) -> None:
     entry = indexes.deployments[deployment_id]
     entry.rollout = entry.last_generation = event.generation
-    entry.is_wanted = True
+    entry.is_wanted, entry.is_idle = True, False
 
 
 def _rollout_ended(indexes: Indexes, deployment_id: str, _event: e.Event) -> None:
-    indexes.deployments[deployment_id].rollout = 0
+    entry = indexes.deployments[deployment_id]
+    entry.rollout, entry.previous = 0, (0, None)
 
 
 def _switched(indexes: Indexes, deployment_id: str, event: e.DeploymentSwitched) -> None:
     entry = indexes.deployments[deployment_id]
+    before = entry.active_generation
+    if event.verify_until is not None:
+        entry.previous = (before, entry.release)
     entry.active_generation, entry.release = event.generation, event.release
+    entry.next_numbers = {
+        generation: number
+        for generation, number in entry.next_numbers.items()
+        if generation in {before, event.generation}
+    }
+
+
+def _reverted(indexes: Indexes, deployment_id: str, _event: e.Event) -> None:
+    entry = indexes.deployments[deployment_id]
+    entry.active_generation, entry.release = entry.previous
+
+
+def _idled(indexes: Indexes, deployment_id: str, _event: e.Event) -> None:
+    indexes.deployments[deployment_id].is_idle = True
 
 
 def _unwanted(indexes: Indexes, deployment_id: str, event: e.Event) -> None:
@@ -170,6 +216,8 @@ def _deployment_removed(indexes: Indexes, deployment_id: str, _event: e.Event) -
 
 def _instance_created(indexes: Indexes, instance_id: str, event: e.InstanceCreated) -> None:
     indexes.instances[instance_id] = event.deployment_id
+    if (entry := indexes.deployments.get(event.deployment_id)) is not None:
+        entry.next_numbers[event.generation] = event.number + 1
 
 
 def _instance_ready(indexes: Indexes, instance_id: str, _event: e.Event) -> None:
@@ -220,6 +268,8 @@ _HANDLERS: dict[type[e.Event], Callable[[Indexes, str, Any], None]] = {
     e.RolloutSucceeded: _rollout_ended,
     e.RolloutFailed: _rollout_ended,
     e.DeploymentSwitched: _switched,
+    e.DeploymentReverted: _reverted,
+    e.DeploymentIdled: _idled,
     e.DeploymentStopRequested: _unwanted,
     e.RemovalRequested: _unwanted,
     e.DeploymentRemoved: _deployment_removed,

@@ -60,6 +60,8 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
 
 LIVE = frozenset({Status.RUNNING, Status.PAUSED})
 OVER = frozenset({Status.STOPPED, Status.REMOVED})
+NOT_ITS_FAULT = frozenset({"shutdown", "vanished", "queue_lost", "scaled"})
+"""Why an instance was stopped, or had ended, when that says nothing about its release."""
 
 
 def decide(command: c.Command, state: Instance, indexes: Indexes) -> Decision:
@@ -95,10 +97,15 @@ def _create(command: c.CreateInstance, state: Instance, indexes: Indexes) -> Dec
     deployment = indexes.deployments.get(command.deployment_id)
     if deployment is None:
         raise DeploymentNotFound(deployment=command.deployment_id)
-    if not deployment.rollout or command.generation != deployment.rollout:
+    is_wanted = deployment.is_wanted and not deployment.is_idle
+    grows = deployment.rollout or (deployment.active_generation if is_wanted else 0)
+    if not grows or command.generation != grows:
         raise TransitionInvalid(
-            "Instances are only added to the generation that is being rolled out", generation=command.generation
+            "Instances are only added to the generation being rolled out, or else to the one that serves",
+            generation=command.generation,
         )
+    if command.number != deployment.next_numbers.get(command.generation, 0):
+        raise TransitionInvalid("Instances of a generation are numbered one after the other", number=command.number)
     return [
         e.InstanceCreated(
             deployment_id=command.deployment_id,

@@ -57,6 +57,8 @@ class DeploymentSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """`public`, `authenticated`, or a permission."""
     concurrency: int | None = None
     time_limit_seconds: float | None = None
+    replicas: int = 1
+    """How many instances serve side by side."""
     secrets: dict[str, str] = {}
     """Variables of the agent's environment whose values are secret, each with its version's id."""
 
@@ -83,6 +85,32 @@ class PinnedImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """`name@sha256:...`, by which a registry gives the same image again; empty for one that no registry has."""
 
 
+class ProbeKind(StrEnum):
+    """How it is found out whether an instance works."""
+
+    TCP = "tcp"
+    HTTP = "http"
+    SCRIPT = "script"
+
+
+class Probe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A question asked again and again."""
+
+    kind: ProbeKind
+    port: int = 0
+    """For `tcp` and `http`."""
+    path: str = "/"
+    """For `http`: a GET of it must be answered with 2xx or 3xx."""
+    command: tuple[str, ...] = ()
+    """For `script`: run inside the instance, must exit with 0."""
+    interval_seconds: float = 5.0
+    timeout_seconds: float = 3.0
+    failure_threshold: int = 3
+    """Failures in a row that count."""
+    success_threshold: int = 1
+    """Successes in a row that count."""
+
+
 class Release(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One version of a deployment: the spec joined with the manifest of one commit."""
 
@@ -98,6 +126,14 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     time_limit_seconds: float = 300.0
     start_limit_seconds: float = 60.0
     """From the creation of an instance until its agent must have said that it is ready."""
+    readiness: Probe | None = None
+    """What must succeed, besides the agent's own word, before an instance serves."""
+    liveness: Probe | None = None
+    """What must go on succeeding while an instance serves."""
+    idle_timeout_seconds: float = 0.0
+    """Without a request for so long, everything of it is stopped; 0 = never."""
+    revert_window_seconds: float = 0.0
+    """After a switch to a change, for how long what served before is kept to go back to."""
     retries: RetryPolicy = RetryPolicy()
     memory_bytes: int = 512 * 1024 * 1024
     cpus: float = 1.0
@@ -123,4 +159,4 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     log_tail: str = ""
     """The last lines of output, at most 4 KiB."""
     probe: str = ""
-    """Why the last look at an agent with a web server found it not ready."""
+    """What the newest look at it said."""

@@ -6,7 +6,8 @@ from datetime import datetime
 from ploinky.domain.commands import Command
 from ploinky.domain.events import TaskClaimed, TaskSubmitted
 from ploinky.journal.codec import Recorded
-from ploinky.policies.rollout import advance_deployment, advance_orphan
+from ploinky.policies.rollout import advance_deployment
+from ploinky.policies.serving import advance_orphan
 from ploinky.policies.tasks import advance_task, advance_waiting, expire_lost
 from ploinky.views.due_times import Subject
 from ploinky.views.views import Views

@@ -1,4 +1,4 @@
-"""Bring a deployment from what is to what is wanted, one step at a time."""
+"""Bring a rollout to its end: start the new generation, switch to it, watch it for a while."""
 
 from datetime import datetime
 
@@ -6,14 +6,14 @@ from ploinky.domain import commands as c
 from ploinky.domain.deployment import Deployment, Desired, Rollout, Step
 from ploinky.domain.exit_codes import explain_end
 from ploinky.domain.ids import instance_id
-from ploinky.domain.instance import LIVE, OVER, Instance, Status
-from ploinky.domain.specs import Evidence
-from ploinky.views.due_times import DRAIN_LIMIT, ORPHAN_GRACE, start_limit
+from ploinky.domain.instance import LIVE, NOT_ITS_FAULT, OVER, Instance, Status
+from ploinky.domain.specs import Evidence, Release
+from ploinky.policies.serving import STOP_GRACE_SECONDS, advance_serving, create, retire
+from ploinky.views.due_times import start_limit
 from ploinky.views.views import Views
 
-STOP_GRACE_SECONDS = 10.0
-SHUTDOWN = "shutdown"
-"""Why an instance was stopped when the server was: it says nothing about the agent."""
+Failure = tuple[str, str, str, str]
+"""Step, code, message, hint."""
 
 
 def advance_deployment(deployment_id: str, views: Views, now: datetime) -> list[c.Command]:
@@ -25,37 +25,61 @@ def advance_deployment(deployment_id: str, views: Views, now: datetime) -> list[
     commands: list[c.Command] = []
     if state.desired is Desired.REMOVED and not instances and not state.is_discarding:
         commands.append(c.RequestDiscard(subject_id=deployment_id))
-    if state.rollout is not None and state.rollout.step is Step.START:
-        commands += _start_rollout(deployment_id, state.rollout, views, now)
-    if state.restart_due_at is not None and state.restart_due_at <= now:
-        commands.append(c.RestartNow(subject_id=deployment_id))
-    if state.desired is Desired.RUNNING and state.rollout is None and state.restart_due_at is None:
-        commands += _keep_running(deployment_id, state, instances)
+    match state.rollout:
+        case Rollout(step=Step.START, release=Release()) as rollout:
+            commands += _start(deployment_id, state, rollout, views, now)
+        case Rollout(step=Step.VERIFY) as rollout:
+            commands += _verify(deployment_id, rollout, instances, now)
+        case None if state.desired is Desired.RUNNING and not state.is_idle:
+            commands += advance_serving(deployment_id, state, views, now)
     for key, instance in instances:
-        commands += _retire(key, instance, state, views, now)
+        commands += retire(key, instance, state, views, now)
     return commands
 
 
-def _start_rollout(deployment_id: str, rollout: Rollout, views: Views, now: datetime) -> list[c.Command]:
-    key = instance_id(deployment_id, rollout.generation, 0)
-    row = views.instances.rows.get(key)
-    if row is None:
-        return [_create(deployment_id, key, rollout)] if rollout.release else []
-    instance = row.state
-    if instance.is_ready and instance.status is Status.RUNNING:
-        return [c.Switch(subject_id=deployment_id, generation=rollout.generation)]
-    failure = _start_failure(instance)
-    if failure is None and now >= row.created_at + start_limit(instance) and instance.status is not Status.PAUSED:
+def _start(deployment_id: str, state: Deployment, rollout: Rollout, views: Views, now: datetime) -> list[c.Command]:
+    """Create what is missing, and switch when all are ready; the first that fails fails them all."""
+    commands: list[c.Command] = []
+    are_ready = True
+    for number in range(state.spec.replicas):
+        key = instance_id(deployment_id, rollout.generation, number)
+        row = views.instances.rows.get(key)
+        if row is None:
+            commands.append(create(deployment_id, rollout, number))
+            are_ready = False
+            continue
+        is_late = now >= row.created_at + start_limit(row.state)
+        failure = _failure(row.state, is_late=is_late)
+        if failure is not None:
+            return _fail(deployment_id, rollout, key, row.state, failure)
+        are_ready &= row.state.is_ready and row.state.status is Status.RUNNING
+    if are_ready:
+        commands.append(c.Switch(subject_id=deployment_id, generation=rollout.generation))
+    return commands
+
+
+def _failure(instance: Instance, *, is_late: bool) -> Failure | None:
+    """Say why an instance will not serve; None while it still may."""
+    if instance.failure:
+        return "start", instance.failure, instance.failure_message, instance.failure_hint
+    if instance.status is Status.STOPPED and instance.stop_reason != "not_ready":
+        return "start", "AGENT_EXITED", _explain_exit(instance.evidence), _hint(instance.evidence)
+    if instance.status is Status.STOPPED or (
+        is_late and not instance.is_ready and instance.status is not Status.PAUSED
+    ):
         limit = start_limit(instance).total_seconds()
-        failure = ("readiness", "READINESS_TIMEOUT", f"The agent was not ready within {limit:g} s", "")
-    if failure is None:
-        return []
-    step, code, message, hint = failure
-    if instance.status in LIVE and not instance.is_stop_requested:
-        # Stop it first: its last lines and its exit code are the evidence of the failed rollout.
-        return [c.StopInstance(subject_id=key, reason="not_ready", grace_seconds=STOP_GRACE_SECONDS)]
+        probe = f": {instance.evidence.probe}" if instance.evidence.probe else ""
+        message = f"The agent was not ready within {limit:g} s{probe}"
+        return "readiness", "READINESS_TIMEOUT", message, _hint(instance.evidence)
+    return None
+
+
+def _fail(deployment_id: str, rollout: Rollout, key: str, instance: Instance, failure: Failure) -> list[c.Command]:
     if instance.status in LIVE:
-        return []
+        # Stop it first: its last lines and its exit code are the evidence of the failed rollout.
+        stop = c.StopInstance(subject_id=key, reason="not_ready", grace_seconds=STOP_GRACE_SECONDS)
+        return [] if instance.is_stop_requested else [stop]
+    step, code, message, hint = failure
     return [
         c.FailRollout(
             subject_id=deployment_id,
@@ -69,89 +93,46 @@ def _start_rollout(deployment_id: str, rollout: Rollout, views: Views, now: date
     ]
 
 
-def _start_failure(instance: Instance) -> tuple[str, str, str, str] | None:
-    if instance.failure:
-        return "start", instance.failure, instance.failure_message, instance.failure_hint
-    if instance.status is not Status.STOPPED:
-        return None
-    if instance.stop_reason == "not_ready":
-        found = f": {instance.evidence.probe}" if instance.evidence.probe else ""
-        return "readiness", "READINESS_TIMEOUT", f"The agent was not ready in time{found}", _hint(instance.evidence)
-    return "start", "AGENT_EXITED", _explain_exit(instance.evidence), _hint(instance.evidence)
+def _verify(
+    deployment_id: str, rollout: Rollout, instances: list[tuple[str, Instance]], now: datetime
+) -> list[c.Command]:
+    """Go back when an instance of the new generation ends by its own fault, else confirm it after a while."""
+    ended = [
+        instance
+        for _, instance in instances
+        if instance.generation == rollout.generation
+        and instance.status in OVER
+        and instance.stop_reason not in NOT_ITS_FAULT
+    ]
+    if ended:
+        evidence = ended[0].evidence
+        return [
+            c.FailRollout(
+                subject_id=deployment_id,
+                generation=rollout.generation,
+                step="verify",
+                code="AGENT_UNHEALTHY" if ended[0].stop_reason == "unhealthy" else "AGENT_EXITED",
+                message=_explain_end(ended[0]),
+                hint=_hint(evidence),
+                evidence=evidence,
+            )
+        ]
+    if rollout.verify_until is not None and now >= rollout.verify_until:
+        return [c.ConfirmRollout(subject_id=deployment_id, generation=rollout.generation)]
+    return []
 
 
-def _explain_exit(evidence: Evidence) -> str:
+def _explain_end(instance: Instance) -> str:
+    if instance.stop_reason == "unhealthy":
+        return f"The agent became unhealthy soon after the switch: {instance.evidence.probe or 'its probe failed'}"
+    return _explain_exit(instance.evidence, "soon after the switch")
+
+
+def _explain_exit(evidence: Evidence, when: str = "before it was ready") -> str:
     code = "" if evidence.exit_code is None else f" with code {evidence.exit_code}"
     words = explain_end(evidence.exit_code, is_out_of_memory=evidence.is_out_of_memory)
-    return f"The agent exited{code} before it was ready{f': {words}' if words else ''}"
+    return f"The agent exited{code} {when}{f': {words}' if words else ''}"
 
 
 def _hint(evidence: Evidence) -> str:
     return "Its last lines are attached." if evidence.log_tail else ""
-
-
-def _create(deployment_id: str, key: str, rollout: Rollout) -> c.Command:
-    if rollout.release is None:
-        raise ValueError("a rollout is started from a release")
-    return c.CreateInstance(
-        subject_id=key,
-        deployment_id=deployment_id,
-        generation=rollout.generation,
-        number=0,
-        runtime=rollout.runtime,
-        name=f"ploinky-{key.replace('.', '-')}",
-        image=rollout.image,
-        release=rollout.release,
-        dependencies=rollout.dependencies,
-    )
-
-
-def _keep_running(deployment_id: str, state: Deployment, instances: list[tuple[str, Instance]]) -> list[c.Command]:
-    """Ask for a restart when the serving generation has ended and nothing is on its way."""
-    if not state.active_generation:
-        return []
-    serving = [instance for _, instance in instances if instance.generation == state.active_generation]
-    if any(instance.status not in OVER for instance in serving):
-        return []
-    # None left at all: they were stopped and removed with the server.
-    is_immediate = all(instance.stop_reason == SHUTDOWN for instance in serving)
-    has_just_failed = state.last_end is not None and not state.last_end.is_success
-    return [
-        c.ScheduleRestart(
-            subject_id=deployment_id,
-            generation=state.active_generation,
-            is_immediate=is_immediate and not has_just_failed,
-        )
-    ]
-
-
-def _retire(key: str, instance: Instance, state: Deployment, views: Views, now: datetime) -> list[c.Command]:
-    """Stop and remove an instance that nothing needs any more."""
-    is_serving = instance.generation == state.active_generation and state.desired is Desired.RUNNING
-    is_coming = state.rollout is not None and instance.generation == state.rollout.generation
-    if is_serving or is_coming:
-        # A serving one that ended is kept until its successor is asked for: its end is why.
-        return []
-    if instance.status in {Status.CREATED, Status.STOPPED}:
-        return [] if instance.is_remove_requested else [c.RemoveInstance(subject_id=key)]
-    if instance.is_stop_requested:
-        return []
-    is_busy = key in views.tasks.running and state.desired is Desired.RUNNING
-    drained_at = (state.switched_at or now) + DRAIN_LIMIT
-    if is_busy and now < drained_at and instance.status is Status.RUNNING:
-        return []
-    reason = "replaced" if state.desired is Desired.RUNNING else str(state.desired)
-    return [c.StopInstance(subject_id=key, reason=reason, grace_seconds=STOP_GRACE_SECONDS)]
-
-
-def advance_orphan(key: str, views: Views, now: datetime) -> list[c.Command]:
-    """Return what has to happen to an instance that belongs to no deployment."""
-    row = views.instances.rows.get(key)
-    if row is None or row.state.deployment_id in views.deployments.rows:
-        return []
-    instance = row.state
-    if instance.status in {Status.CREATED, Status.STOPPED}:
-        return [] if instance.is_remove_requested else [c.RemoveInstance(subject_id=key)]
-    if instance.is_stop_requested or now < row.created_at + ORPHAN_GRACE:
-        return []
-    return [c.StopInstance(subject_id=key, reason="orphan", grace_seconds=STOP_GRACE_SECONDS)]

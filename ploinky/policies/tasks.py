@@ -24,6 +24,8 @@ def advance_waiting(deployment_id: str, views: Views, now: datetime) -> list[c.C
     if reason:
         first = list(islice(waiting, ABANDON_LIMIT_TASKS))
         return [c.AbandonTask(subject_id=task_id, reason=reason) for task_id in first]
+    if row is not None and row.state.is_idle:
+        return [c.WakeDeployment(subject_id=deployment_id)]
     free = _free_slots(deployment_id, views)
     commands: list[c.Command] = []
     for task_id in waiting:

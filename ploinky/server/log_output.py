@@ -123,6 +123,14 @@ EVENT_LINES: Mapping[type[Event], EventLine] = {
     e.RestartScheduled: EventLine(
         _WARNING, "deployment {r.subject_id} ended by itself {e.failures} times in a row, starts again at {e.due_at}"
     ),
+    e.ReplacementStarted: EventLine(
+        _INFO, "deployment {r.subject_id} replaces what ended of generation {e.generation}"
+    ),
+    e.DeploymentReverted: EventLine(
+        _WARNING, "deployment {r.subject_id} goes back from generation {e.generation} to {e.to_generation}"
+    ),
+    e.DeploymentScaled: EventLine(_INFO, "deployment {r.subject_id} is to have {e.replicas} instances"),
+    e.DeploymentIdled: EventLine(_INFO, "deployment {r.subject_id} is not needed and stops until it is"),
     e.DeploymentStopRequested: EventLine(_INFO, "deployment {r.subject_id} is to stop"),
     e.RemovalRequested: EventLine(_INFO, "deployment {r.subject_id} is to be removed"),
     e.DiscardRequested: EventLine(_DEBUG, "deployment {r.subject_id} leaves its folders"),

@@ -83,11 +83,12 @@ class DueTimes:
 
 
 def deployment_due(state: Deployment) -> tuple[datetime, ...]:
-    """Return when a deployment needs a look: to be restarted, and to end what still drains."""
+    """Return when a deployment needs a look: to be restarted, to be confirmed, and to end what still drains."""
     if state.is_gone:
         return ()
     drained_at = state.switched_at + DRAIN_LIMIT if state.switched_at else None
-    return tuple(at for at in (state.restart_due_at, drained_at) if at is not None)
+    verify_until = state.rollout.verify_until if state.rollout else None
+    return tuple(at for at in (state.restart_due_at, verify_until, drained_at) if at is not None)
 
 
 def start_limit(state: Instance) -> timedelta:

@@ -103,9 +103,21 @@ def _ends() -> Iterator[tuple[str, e.Event]]:
     yield "instance/d1.1.0", e.InstanceStopRequested(reason="overdue", grace_seconds=1.0)
     yield "instance/stray", e.OrphanFound(runtime="memory", name="stray")
     yield "instance/stray", e.InstanceStopped(reason="exited", evidence=_END)
+    yield "deployment/d1", e.DeploymentScaled(replicas=2)
     restart = e.RestartScheduled(due_at=BEGINNING + timedelta(seconds=2), failures=2)
     yield "deployment/d1", e.RolloutFailed(generation=2, step="start", code="CODE", message="no")
     yield "deployment/d1", restart
+    yield "deployment/d1", e.ReplacementStarted(generation=1)
+    yield "deployment/d1", e.DeploymentIdled()
+    yield "deployment/d1", e.RolloutRequested(generation=3, reason="rollback", release=_RELEASE, to_generation=1)
+    yield "deployment/d1", e.ImageReady(generation=3, runtime="memory", image="echo:1", digest="i1")
+    until = BEGINNING + timedelta(seconds=5)
+    switched = e.DeploymentSwitched(
+        generation=3, release=_RELEASE, runtime="memory", switched_at=BEGINNING, verify_until=until
+    )
+    yield "deployment/d1", switched
+    yield "deployment/d1", e.DeploymentReverted(generation=3, to_generation=1)
+    yield "deployment/d1", e.RolloutFailed(generation=3, step="verify", code="CODE", message="no", is_reverted=True)
 
 
 def _rest() -> Iterator[tuple[str, e.Event]]:

@@ -6,8 +6,9 @@ from typing import Any
 import msgspec
 
 from ploinky.domain.access import ACCESS, Key
-from ploinky.domain.deployment import DEPLOYMENT, Deployment, Desired
-from ploinky.domain.events import DeploymentRequested, DeploymentUpdated
+from ploinky.domain.deployment import Deployment, Desired
+from ploinky.domain.deployment_wishes import DEPLOYMENT
+from ploinky.domain.events import InstanceCreated
 from ploinky.domain.indexes import DeploymentEntry, IdempotencyEntry, Indexes
 from ploinky.domain.instance import INSTANCE, Instance, Status
 from ploinky.domain.repository import REPOSITORY, Repository
@@ -16,6 +17,7 @@ from ploinky.domain.settings import SETTINGS_DECIDER, SETTINGS_ID, Settings, Set
 from ploinky.domain.task import TaskState
 from ploinky.journal.codec import Recorded
 from ploinky.views.due_times import DueTimes, deployment_due, instance_due, task_due
+from ploinky.views.environments import EnvironmentsView
 from ploinky.views.intents import OpenIntents, deployment_intent, instance_intent
 from ploinky.views.rows import Row, RowsView
 from ploinky.views.tasks import TaskRow, TasksView
@@ -33,8 +35,9 @@ class Views:
         self.repositories = RowsView[Repository](REPOSITORY, lambda state: not state.url)
         self.access = RowsView[Key](ACCESS, lambda _: False)
         self.settings = RowsView[Settings](SETTINGS_DECIDER, lambda _: False)
-        self.environments: dict[str, int] = {}
-        """By deployment, the position whose payload holds its environment."""
+        self.environments = EnvironmentsView()
+        self.next_numbers: dict[str, dict[int, int]] = {}
+        """By deployment and generation in use, the number its next instance gets."""
         self.by_deployment: dict[str, dict[str, None]] = {}
         """The instances of each deployment, oldest first."""
         self.routes = RouteTable()
@@ -63,20 +66,29 @@ class Views:
 
     def _fold_deployment(self, recorded: Recorded) -> None:
         before = self.deployments.get(recorded.subject_id)
-        event = recorded.event
-        if isinstance(event, DeploymentRequested | DeploymentUpdated) and event.environment is not None:
-            self.environments[recorded.subject_id] = recorded.position
         row = self.deployments.apply(recorded)
         if row is None:
             return
         after = row.state
-        if after.is_gone:
-            self.environments.pop(recorded.subject_id, None)
+        self.environments.apply(recorded, before, after)
+        self._keep_numbers(recorded.subject_id, before, after)
         if before is None or before.desired is not after.desired:
             self.routes = self._route_table()
         self._note_deployment(recorded.subject_id, row)
 
+    def _keep_numbers(self, deployment_id: str, before: Deployment | None, after: Deployment) -> None:
+        """Forget the numbers of generations that will get no instance any more."""
+        if after.is_gone:
+            self.next_numbers.pop(deployment_id, None)
+        elif before is not None and before.active_generation < after.active_generation:
+            used = self.next_numbers.get(deployment_id, {})
+            kept = (before.active_generation, after.active_generation)
+            self.next_numbers[deployment_id] = {key: used[key] for key in kept if key in used}
+
     def _fold_instance(self, recorded: Recorded) -> None:
+        if isinstance(recorded.event, InstanceCreated):
+            numbers = self.next_numbers.setdefault(recorded.event.deployment_id, {})
+            numbers[recorded.event.generation] = recorded.event.number + 1
         row = self.instances.apply(recorded)
         if row is not None:
             self._note_instance(recorded.subject_id, row)
@@ -114,6 +126,10 @@ class Views:
             if instance.generation == generation and _is_serving(instance)
         ]
 
+    def next_number(self, deployment_id: str, generation: int) -> int:
+        """Return the number that a generation's next instance gets."""
+        return self.next_numbers.get(deployment_id, {}).get(generation, 0)
+
     def find_deployment(self, domain: str, path: str) -> str | None:
         """Return the id of the deployment that owns a route."""
         found = self.routes.match(domain, path)
@@ -135,16 +151,17 @@ class Views:
         """Make the dispatcher's indexes anew from what is committed."""
         indexes = Indexes()
         for deployment_id, row in self.deployments.items():
-            indexes.deployments[deployment_id] = _entry(row.state)
+            entry = indexes.deployments[deployment_id] = _entry(row.state)
+            entry.next_numbers = dict(self.next_numbers.get(deployment_id, {}))
             if row.state.desired is not Desired.REMOVED:
                 indexes.routes[Route(row.state.domain, row.state.path)] = deployment_id
         for instance_id, instance in self.instances.items():
             state = instance.state
             if state.deployment_id:
                 indexes.instances[instance_id] = state.deployment_id
-            entry = indexes.deployments.get(state.deployment_id)
-            if entry is not None and _is_serving(state):
-                entry.ready[instance_id] = state.generation
+            owner = indexes.deployments.get(state.deployment_id)
+            if owner is not None and _is_serving(state):
+                owner.ready[instance_id] = state.generation
         for task_id, task in self.tasks.open.items():
             if task.state.state is TaskState.RUNNING:
                 indexes.occupy(task_id, task.state.instance_id)
@@ -164,7 +181,11 @@ class Views:
             "repositories": self.repositories.dump(),
             "access": self.access.dump(),
             "settings": self.settings.dump(),
-            "environments": self.environments,
+            "environments": self.environments.dump(),
+            "nextNumbers": {
+                key: {str(generation): number for generation, number in numbers.items()}
+                for key, numbers in self.next_numbers.items()
+            },
             "intents": {f"{kind}/{key}": intent for (kind, key), intent in self.intents.by_stream.items()},
         }
 
@@ -177,7 +198,8 @@ class Views:
         self.repositories.load(parts["repositories"])
         self.access.load(parts["access"])
         self.settings.load(parts["settings"])
-        self.environments = msgspec.json.decode(parts["environments"], type=dict[str, int])
+        self.environments.load(parts["environments"])
+        self.next_numbers = msgspec.json.decode(parts["nextNumbers"], type=dict[str, dict[int, int]])
         self.intents.load(parts["intents"])
         for deployment_id, row in self.deployments.items():
             self._note_deployment(deployment_id, row)
@@ -197,8 +219,11 @@ def _is_serving(instance: Instance) -> bool:
 def _entry(state: Deployment) -> DeploymentEntry:
     entry = DeploymentEntry()
     entry.is_wanted = state.desired is Desired.RUNNING
+    entry.is_idle = state.is_idle
     entry.last_generation = state.last_generation
     entry.active_generation = state.active_generation
     entry.release = state.active_release
+    if state.previous is not None:
+        entry.previous = (state.previous.generation, state.previous.release)
     entry.rollout = state.rollout.generation if state.rollout else 0
     return entry

@@ -56,7 +56,7 @@ GOOD = {"domain": "localhost", "path": "/x", "agent": "a", "repository": "/srv/a
         ("POST", "/tasks", {"deployment": "nothing", "command": "hello"}, 404, "DEPLOYMENT_NOT_FOUND"),
         ("POST", "/tasks", {"deployment": "nothing", "command": ""}, 400, "INVALID_REQUEST"),
         ("POST", "/repositories", {"name": "a/b", "url": "/srv"}, 400, "INVALID_REQUEST"),
-        ("POST", "/repositories", {"name": "a", "url": "ssh://x"}, 400, "INVALID_REQUEST"),
+        ("POST", "/repositories", {"name": "a", "url": "ssh://x"}, 400, "SOURCE_INVALID"),
         ("POST", "/keys/recover", {"issuedAt": 10**400, "proof": "x"}, 400, "INVALID_REQUEST"),
         ("POST", "/keys/recover", {"issuedAt": -1, "proof": "x"}, 400, "INVALID_REQUEST"),
     ],

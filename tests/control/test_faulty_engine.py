@@ -8,7 +8,7 @@ import pytest
 from ploinky.domain import commands as c
 from ploinky.domain.errors import ImageUnavailable, RuntimeRefused, RuntimeUnavailable
 from ploinky.domain.task import TaskState
-from ploinky.policies import rollout
+from ploinky.policies import serving
 from ploinky.ports.runtime import LABEL_INSTANCE, LABEL_JOURNAL, InstanceSpec
 from ploinky.views import due_times
 from tests.control.machine import SITE, SPEC, Machine, Play, Surroundings, running
@@ -183,7 +183,7 @@ def test_an_orphan_is_removed_after_its_grace(
     play: Play, monkeypatch: pytest.MonkeyPatch, grace_seconds: float
 ) -> None:
     """What runs under our label and nobody knows is reported at once, and removed after the grace, not before."""
-    for module in (rollout, due_times):
+    for module in (serving, due_times):
         monkeypatch.setattr(module, "ORPHAN_GRACE", timedelta(seconds=grace_seconds))
 
     async def scenario(around: Surroundings) -> None:

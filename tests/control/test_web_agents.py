@@ -95,7 +95,7 @@ def test_says_why_it_never_was_ready(play: Play) -> None:
             end = state.state.last_end
             assert end is not None
             assert end.code == "READINESS_TIMEOUT"
-            assert end.message == "The agent was not ready in time: GET /health answers 500"
+            assert end.message == "The agent was not ready within 60 s: GET /health answers 500"
             assert end.evidence.probe == "GET /health answers 500"
 
     play(scenario)

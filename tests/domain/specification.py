@@ -17,7 +17,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 Past = Sequence[tuple[str, Event] | datetime]
 """What happened, as `(stream, event)`; an instant between two events moves the clock there."""
 
-WISHES_ANEW = (c.UpdateDeployment, c.RecordExec)
+WISHES_ANEW = (c.UpdateDeployment, c.RollBack, c.RecordExec)
 """Commands whose repetition is a wish of its own."""
 
 

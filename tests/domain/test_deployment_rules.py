@@ -6,7 +6,7 @@ import pytest
 from ploinky.domain import commands as c
 from ploinky.domain import events as e
 from ploinky.domain.decider import Attached
-from ploinky.domain.deployment import SHUTDOWN_CODE, Deployment, Desired, Rollout, Step, evolve
+from ploinky.domain.deployment import SHUTDOWN_CODE, Deployment, Desired, Rollout, Served, Step, evolve
 from ploinky.domain.errors import RouteTaken, TransitionInvalid
 from ploinky.domain.routing import Route
 from ploinky.domain.specs import DeploymentSpec, Evidence, PinnedImage
@@ -52,7 +52,7 @@ def test_deploys_at_a_free_route() -> None:
     )
     state: Deployment = world.state(DEPLOYMENT)
     assert (state.domain, state.path, state.spec, state.desired) == ("localhost", "/hello", SPEC, Desired.RUNNING)
-    assert state.rollout == Rollout(generation=1, reason="deploy", step=Step.SOURCE)
+    assert state.rollout == Rollout(generation=1, reason="deploy", step=Step.SOURCE, spec=SPEC)
     assert world.indexes.routes == {Route("localhost", "/hello"): ID}
 
 
@@ -128,8 +128,17 @@ def test_rolls_out_step_by_step() -> None:
         e.RolloutSucceeded(generation=1),
     ]
     state: Deployment = world.state(DEPLOYMENT)
-    assert (state.active_generation, state.active_release, state.active_runtime) == (1, release, "docker")
-    assert (state.active_image, state.switched_at, state.rollout) == ("i:1", START, None)
+    assert (state.active_generation, state.active_release, state.rollout) == (1, release, None)
+    assert state.active == Served(
+        generation=1,
+        reason="deploy",
+        spec=SPEC,
+        release=release,
+        runtime="docker",
+        image="i:1",
+        dependencies="",
+        switched_at=START,
+    )
     assert state.last_end is not None
     assert state.last_end.is_success
 
@@ -248,7 +257,9 @@ def test_starts_the_serving_release_again(command: str, reason: str) -> None:
     else:
         world = given(past).when(c.RestartDeployment(subject_id=ID))
     after = world.then(e.RolloutRequested(generation=2, reason=reason, release=RELEASE))
-    assert after.state(DEPLOYMENT).rollout == Rollout(generation=2, reason=reason, step=Step.IMAGE, release=RELEASE)
+    assert after.state(DEPLOYMENT).rollout == Rollout(
+        generation=2, reason=reason, step=Step.IMAGE, spec=SPEC, release=RELEASE
+    )
 
 
 def test_starts_from_the_source_when_nothing_ever_served() -> None:

@@ -7,7 +7,7 @@ import pytest
 from ploinky.domain import commands as c
 from ploinky.domain import events as e
 from ploinky.domain.deployment import Deployment
-from ploinky.domain.errors import DeploymentNotFound, TransitionInvalid
+from ploinky.domain.errors import DeploymentNotFound, ReleaseNotFound, TransitionInvalid
 from tests.domain.samples import (
     DEPLOYMENT,
     FIRST,
@@ -32,6 +32,17 @@ SCHEDULED = (DEPLOYMENT, e.RestartScheduled(due_at=START + timedelta(seconds=1),
 REMOVING = (DEPLOYMENT, e.RemovalRequested())
 DISCARDING = (DEPLOYMENT, e.DiscardRequested())
 
+PROBATION = (
+    DEPLOYMENT,
+    e.DeploymentSwitched(
+        generation=2,
+        release=NEWER,
+        runtime="process",
+        switched_at=START,
+        verify_until=START + timedelta(seconds=5),
+    ),
+)
+
 STATES: dict[str, Past] = {
     "absent": [],
     "fetch": requested(),
@@ -41,12 +52,14 @@ STATES: dict[str, Past] = {
     "serve": serving(),
     "broken": [*requested(), failed()],
     "update": [*serving(), *UPDATING],
+    "verify": [*serving_instance(), *UPDATING, *prepared(2, NEWER), PROBATION],
+    "idle": [*serving(), (DEPLOYMENT, e.DeploymentIdled())],
     "later": [*serving(), SCHEDULED],
     "due": [*serving(), SCHEDULED, START + timedelta(seconds=1)],
-    "stopped": [*serving(), (DEPLOYMENT, e.DeploymentStopRequested())],
-    "removing": [*serving_instance(), REMOVING],
-    "emptied": [*serving_instance(), REMOVING, (FIRST, e.InstanceRemoved())],
-    "discard": [*serving(), REMOVING, DISCARDING],
+    "stop": [*serving(), (DEPLOYMENT, e.DeploymentStopRequested())],
+    "remov": [*serving_instance(), REMOVING],
+    "empty": [*serving_instance(), REMOVING, (FIRST, e.InstanceRemoved())],
+    "disc": [*serving(), REMOVING, DISCARDING],
     "gone": [*serving(), REMOVING, DISCARDING, (DEPLOYMENT, e.DeploymentRemoved())],
 }
 
@@ -67,27 +80,41 @@ LEGEND: dict[str, Expectation] = {
     "fail": (e.RolloutFailed,),
     "sw": (e.DeploymentSwitched, e.RolloutSucceeded),
     "sched": (e.RestartScheduled,),
+    "ok": (e.RolloutSucceeded,),
+    "ok+upd": (e.RolloutSucceeded, e.DeploymentUpdated, e.RolloutRequested),
+    "ok+roll": (e.RolloutSucceeded, e.RolloutRequested),
+    "ok+stop": (e.RolloutSucceeded, e.DeploymentStopRequested),
+    "ok+rem": (e.RolloutSucceeded, e.RemovalRequested),
+    "back": (e.DeploymentReverted, e.RolloutFailed),
+    "sc": (e.DeploymentScaled,),
+    "idle": (e.DeploymentIdled,),
+    "none": ReleaseNotFound,
     "disc": (e.DiscardRequested,),
     "gone": (e.DeploymentRemoved,),
 }
 
 TABLE = """
-          absent fetch  prep   needs  start  serve broken update later due  stopped removing emptied discard gone
-Deploy    new    no     no     no     no     no    no     no     no    no   no      no       no      no      no
-Update    404    f+upd  f+upd  f+upd  f+upd  upd   upd    f+upd  upd   upd  upd     no       no      no      404
-Restart   404    no     no     no     no     roll  roll   no     roll  roll roll    no       no      no      404
-Stop      404    f+stop f+stop f+stop f+stop stop  stop   f+stop stop  stop .       no       no      no      404
-Start     404    .      .      .      .      .     .      .      .     .    roll    no       no      no      404
-Undeploy  404    f+rem  f+rem  f+rem  f+rem  rem   rem    f+rem  rem   rem  rem     .        .       .       404
-Source    404    src    no     no     no     no    no     src    no    no   no      no       no      no      404
-Image     404    no     img    no     no     no    no     no     no    no   no      no       no      no      404
-Install   404    no     no     deps   no     no    no     no     no    no   no      no       no      no      404
-Fail      404    fail   fail   fail   fail   no    no     fail   no    no   no      no       no      no      404
-Switch    404    no     no     no     sw     no    no     no     no    no   no      no       no      no      404
-Schedule  404    .      .      .      .      sched .      .      .     .    .       .        .       .       404
-Now       404    .      .      .      .      .     .      .      .     roll .       .        .       .       404
-Discard   404    .      .      .      .      .     .      .      .     .    .       .        disc    .       404
-Discarded 404    no     no     no     no     no    no     no     no    no   no      no       no      gone    404
+          absent fetch  prep   needs  start  serve broken update verify  idle later due  stop remov empty disc gone
+Deploy    new    no     no     no     no     no    no     no     no      no   no    no   no   no    no    no   no
+Update    404    f+upd  f+upd  f+upd  f+upd  upd   upd    f+upd  ok+upd  upd  upd   upd  upd  no    no    no   404
+Rollback  404    none   none   none   none   upd   none   f+upd  ok+upd  upd  upd   upd  upd  no    no    no   404
+Scale     404    sc     sc     sc     sc     sc    sc     sc     sc      sc   sc    sc   sc   no    no    no   404
+Restart   404    no     no     no     no     roll  roll   no     ok+roll roll roll  roll roll no    no    no   404
+Stop      404    f+stop f+stop f+stop f+stop stop  stop   f+stop ok+stop stop stop  stop .    no    no    no   404
+Start     404    .      .      .      .      .     .      .      .       .    .     .    roll no    no    no   404
+Undeploy  404    f+rem  f+rem  f+rem  f+rem  rem   rem    f+rem  ok+rem  rem  rem   rem  rem  .     .     .    404
+Source    404    src    no     no     no     no    no     src    no      no   no    no   no   no    no    no   404
+Image     404    no     img    no     no     no    no     no     no      no   no    no   no   no    no    no   404
+Install   404    no     no     deps   no     no    no     no     no      no   no    no   no   no    no    no   404
+Fail      404    fail   fail   fail   fail   no    no     fail   back    no   no    no   no   no    no    no   404
+Switch    404    no     no     no     sw     no    no     no     no      no   no    no   no   no    no    no   404
+Confirm   404    no     no     no     no     no    no     no     ok      no   no    no   no   no    no    no   404
+Schedule  404    .      .      .      .      sched .      .      .       .    .     .    .    .     .     .    404
+Now       404    .      .      .      .      .     .      .      .       .    .     roll .    .     .     .    404
+Idle      404    .      .      .      .      idle  .      .      .       .    idle  idle .    .     .     .    404
+Wake      404    .      .      .      .      .     .      .      .       roll .     .    .    .     .     .    404
+Discard   404    .      .      .      .      .     .      .      .       .    .     .    .    .     disc  .    404
+Discarded 404    no     no     no     no     no    no     no     no      no   no    no   no   no    no    gone 404
 """
 
 
@@ -109,6 +136,11 @@ def command(word: str, state: Deployment) -> c.Command:
         "Switch": c.Switch(subject_id=ID, generation=generation),
         "Schedule": c.ScheduleRestart(subject_id=ID, generation=generation, is_immediate=False),
         "Now": c.RestartNow(subject_id=ID),
+        "Confirm": c.ConfirmRollout(subject_id=ID, generation=generation),
+        "Rollback": c.RollBack(subject_id=ID, to_generation=1),
+        "Scale": c.ScaleDeployment(subject_id=ID, replicas=2),
+        "Idle": c.IdleDeployment(subject_id=ID),
+        "Wake": c.WakeDeployment(subject_id=ID),
         "Discard": c.RequestDiscard(subject_id=ID),
         "Discarded": c.RecordDiscarded(subject_id=ID),
     }
@@ -128,8 +160,8 @@ def test_the_table_has_every_command_of_a_deployment() -> None:
     assert {type(command(word, Deployment())) for word in rows} == set(c.DeploymentCommand.__subclasses__())
 
 
-@pytest.mark.parametrize("word", ["Source", "Image", "Install", "Fail", "Switch"])
-@pytest.mark.parametrize("state", ["fetch", "prep", "needs", "start", "update"])
+@pytest.mark.parametrize("word", ["Source", "Image", "Install", "Fail", "Switch", "Confirm"])
+@pytest.mark.parametrize("state", ["fetch", "prep", "needs", "start", "update", "verify"])
 def test_refuses_the_outcome_of_another_generation(word: str, state: str) -> None:
     """What a superseded rollout reports changes nothing of the one under way."""
     specification = given(STATES[state])

@@ -28,12 +28,12 @@ STARTING = [*requested(), *prepared()]
 REPLACE = c.StopInstance(subject_id="d1.1.0", reason="replaced", grace_seconds=10.0)
 
 
-def create(generation: int, deployment_id: str = "d1") -> c.CreateInstance:
+def create(generation: int, deployment_id: str = "d1", number: int = 0) -> c.CreateInstance:
     return c.CreateInstance(
-        subject_id=f"{deployment_id}.{generation}.0",
+        subject_id=f"{deployment_id}.{generation}.{number}",
         deployment_id=deployment_id,
         generation=generation,
-        number=0,
+        number=number,
         runtime="docker",
         name="ploinky-d1",
         image="agents/hello:1",
@@ -67,11 +67,19 @@ def test_adds_only_to_the_generation_being_rolled_out(generation: int) -> None:
         outcome.then_refused(TransitionInvalid)
 
 
-@pytest.mark.parametrize("past", [serving(), [*requested(), failed()]], ids=["succeeded", "failed"])
+@pytest.mark.parametrize("wish", [e.DeploymentStopRequested(), e.DeploymentIdled()])
 @pytest.mark.parametrize("generation", [0, 1])
-def test_adds_none_when_no_rollout_is_under_way(past: Past, generation: int) -> None:
-    """After a rollout ended, well or not, nothing is added, generation 0 included."""
-    given(past).when(create(generation)).then_refused(TransitionInvalid)
+def test_adds_none_to_what_should_not_run(wish: e.Event, generation: int) -> None:
+    """After a failed first rollout, a stop or an idle time nothing is added, generation 0 included."""
+    given([*requested(), failed()]).when(create(generation)).then_refused(TransitionInvalid)
+    given([*serving(), (DEPLOYMENT, wish)]).when(create(generation)).then_refused(TransitionInvalid)
+
+
+def test_adds_to_the_serving_generation_one_number_after_the_other() -> None:
+    """Beside what serves only the next number is taken: none is used twice, and none is left out."""
+    given(serving_instance()).when(create(1, number=2)).then_refused(TransitionInvalid)
+    given([*serving_instance(), (FIRST, e.InstanceRemoved())]).when(create(1, number=1)).then_types(e.InstanceCreated)
+    given(serving_instance()).when(create(1, number=0)).then()
 
 
 def test_remembers_by_what_the_engine_knows_it() -> None:

@@ -7,7 +7,17 @@ from datetime import UTC, datetime
 
 from ploinky.domain import events as e
 from ploinky.domain.payload import PayloadReference
-from ploinky.domain.specs import AccessKind, DeploymentSpec, Evidence, Release, RetryPolicy, RuntimeChoice, SourceAccess
+from ploinky.domain.specs import (
+    AccessKind,
+    DeploymentSpec,
+    Evidence,
+    Probe,
+    ProbeKind,
+    Release,
+    RetryPolicy,
+    RuntimeChoice,
+    SourceAccess,
+)
 
 AT = datetime(2030, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
 PAYLOAD = PayloadReference(12, "ab" * 32)
@@ -25,6 +35,7 @@ SPEC = DeploymentSpec(
     access="public",
     concurrency=2,
     time_limit_seconds=1.5,
+    replicas=3,
 )
 RELEASE = Release(
     commit="c0ffee",
@@ -37,24 +48,36 @@ RELEASE = Release(
     cpus=0.5,
     pids=16,
     has_network=False,
+    readiness=Probe(kind=ProbeKind.HTTP, port=80, path="/up", interval_seconds=1.0, success_threshold=2),
+    liveness=Probe(kind=ProbeKind.SCRIPT, command=("check",), timeout_seconds=1.0, failure_threshold=5),
+    idle_timeout_seconds=60.0,
+    revert_window_seconds=5.0,
     command=("run", "me"),
     warnings=("unknown key",),
 )
-EVIDENCE = Evidence(exit_code=137, is_out_of_memory=True, log_tail="last\nlines")
+EVIDENCE = Evidence(exit_code=137, is_out_of_memory=True, log_tail="last\nlines", probe="GET /up: 503")
 
 _DEPLOYMENT: tuple[e.Event, ...] = (
     e.DeploymentRequested(domain="example.com", path="/echo", spec=SPEC, environment=PAYLOAD),
     e.DeploymentUpdated(spec=SPEC, environment=PAYLOAD),
-    e.RolloutRequested(generation=2, reason="recovery", release=RELEASE),
+    e.RolloutRequested(generation=2, reason="rollback", release=RELEASE, to_generation=1),
     e.SourceFetched(
         generation=2, release=RELEASE, is_from_cache=True, cache_age_seconds=60.5, cache_reason="no answer"
     ),
     e.ImageReady(generation=2, runtime="docker", image="echo:1", digest="sha256:1", repository_digest="echo@sha256:2"),
     e.DependenciesReady(generation=2, digest="d1", is_cached=True, seconds=1.5),
-    e.DeploymentSwitched(generation=2, release=RELEASE, runtime="docker", image="echo:1", switched_at=AT),
+    e.DeploymentSwitched(
+        generation=2, release=RELEASE, runtime="docker", image="echo:1", switched_at=AT, verify_until=AT
+    ),
+    e.DeploymentReverted(generation=2, to_generation=1),
     e.RolloutSucceeded(generation=2),
-    e.RolloutFailed(generation=2, step="start", code="CODE", message="why", hint="do", evidence=EVIDENCE),
+    e.RolloutFailed(
+        generation=2, step="start", code="CODE", message="why", hint="do", evidence=EVIDENCE, is_reverted=True
+    ),
     e.RestartScheduled(due_at=AT, failures=3),
+    e.ReplacementStarted(generation=2),
+    e.DeploymentScaled(replicas=3),
+    e.DeploymentIdled(),
     e.DeploymentStopRequested(),
     e.RemovalRequested(),
     e.DiscardRequested(),

@@ -7,7 +7,7 @@ import pytest
 
 from ploinky.adapters.memory.journal import AppendFault, MemoryJournalStore
 from ploinky.domain import commands as c
-from ploinky.domain.deployment import Step
+from ploinky.domain.deployment import Rollout, Step
 from ploinky.domain.errors import JournalFull, PloinkyError
 from ploinky.domain.ids import instance_id
 from ploinky.domain.instance import Status
@@ -17,7 +17,7 @@ from tests.journal import sample_commands as sample
 from tests.journal.stepping import ANYBODY, Heard, Stepping, contents_of, dumped, rebuilt
 
 SEEDS = range(16)
-ACTIONS = 1_000
+ACTIONS = 1_500
 DEPLOYMENTS = ("d1", "d2", "d3")
 FULL_SHARE = 0.05
 
@@ -81,28 +81,52 @@ class Simulation:
             case "instance":
                 return self.instance_command(deployment_id, generation)
             case "task":
-                return self.task_command(deployment_id)
+                return self.task_command(self.random.choice(DEPLOYMENTS[:2]))
             case _:
                 return self.rest()
 
     def next_step(self, deployment_id: str) -> c.Command:
-        """Return what brings a rollout on, as far as the views know."""
+        """Return what brings a deployment on, as far as the views know."""
         state = self.steps.views.deployments.get(deployment_id)
         if state is None:
             return sample.deploy(deployment_id, self.random.choice(("/a", "/b", "/c")))
-        if state.rollout is None:
-            return c.StartDeployment(subject_id=deployment_id)
-        generation = state.rollout.generation
-        source, image, create, started, ready, switch = sample.roll_out(deployment_id, generation)
-        if state.rollout.step is Step.SOURCE:
-            release = msgspec.structs.replace(sample.release(), dependencies=self.random.choice(("", "needs")))
-            return msgspec.structs.replace(source, release=release)
-        if state.rollout.step is Step.IMAGE:
-            return image
-        if state.rollout.step is Step.INSTALL:
-            return c.RecordDependencies(
-                subject_id=deployment_id, generation=generation, digest="f1", is_cached=True, seconds=0.0
-            )
+        if state.rollout is not None:
+            return self.next_of_rollout(deployment_id, state.rollout)
+        if state.restart_due_at is not None:
+            self.steps.clock.advance(300.0)
+            return c.RestartNow(subject_id=deployment_id)
+        return c.StartDeployment(subject_id=deployment_id)
+
+    def next_of_rollout(self, deployment_id: str, rollout: Rollout) -> c.Command:
+        """Return what brings a rollout on."""
+        generation = rollout.generation
+        source, image, *_ = sample.roll_out(deployment_id, generation)
+        match rollout.step:
+            case Step.SOURCE:
+                release = msgspec.structs.replace(
+                    sample.release(),
+                    dependencies=self.random.choice(("", "needs")),
+                    revert_window_seconds=self.random.choice((0.0, 5.0)),
+                )
+                return msgspec.structs.replace(source, release=release)
+            case Step.IMAGE:
+                return image
+            case Step.INSTALL:
+                return c.RecordDependencies(
+                    subject_id=deployment_id, generation=generation, digest="f1", is_cached=True, seconds=0.0
+                )
+            case Step.START:
+                return self.next_of_start(deployment_id, generation)
+            case Step.VERIFY if self.random.random() < 0.5:
+                return c.ConfirmRollout(subject_id=deployment_id, generation=generation)
+            case _:
+                return c.FailRollout(
+                    subject_id=deployment_id, generation=generation, step="verify", code="X", message="no"
+                )
+
+    def next_of_start(self, deployment_id: str, generation: int) -> c.Command:
+        """Return what brings an instance on that is being started."""
+        _, _, create, started, ready, switch = sample.roll_out(deployment_id, generation)
         instance = self.steps.views.instances.get(instance_id(deployment_id, generation, 0))
         if instance is None:
             return create
@@ -135,6 +159,11 @@ class Simulation:
             c.UpdateDeployment(subject_id=deployment_id, spec=sample.SPEC, environment=sample.payload()),
             c.ScheduleRestart(subject_id=deployment_id, generation=generation, is_immediate=False),
             c.RestartNow(subject_id=deployment_id),
+            c.ConfirmRollout(subject_id=deployment_id, generation=generation),
+            c.RollBack(subject_id=deployment_id, to_generation=max(1, generation - self.random.randrange(4))),
+            c.ScaleDeployment(subject_id=deployment_id, replicas=self.random.randint(1, 3)),
+            c.IdleDeployment(subject_id=DEPLOYMENTS[2]),
+            c.WakeDeployment(subject_id=deployment_id),
         ]
         unlikely: list[c.Command] = [
             failed,
@@ -150,6 +179,7 @@ class Simulation:
         outcomes = sample.roll_out(deployment_id, generation)
         likely: list[c.Command] = [*outcomes[2:5], *outcomes[2:5], c.RecordPaused(subject_id=key)]
         likely += [c.RecordResumed(subject_id=key), c.RecordExec(subject_id=key, program="ls", argument_count=1)]
+        likely += self.another_replica(deployment_id, generation)
         unlikely: list[c.Command] = [
             c.RecordStartFailed(subject_id=key, code="X", message="no"),
             sample.stop_instance(key),
@@ -161,6 +191,19 @@ class Simulation:
             c.ReportOrphan(subject_id=key, runtime="memory", name="stray"),
         ]
         return self.random.choice(likely if self.random.random() < 0.8 else unlikely)
+
+    def another_replica(self, deployment_id: str, generation: int) -> list[c.Command]:
+        """Return what adds the next instance to a generation, and what makes it ready."""
+        entry = self.steps.dispatcher.indexes.deployments.get(deployment_id)
+        number = entry.next_numbers.get(generation, 0) if entry else 0
+        create, started, ready = sample.roll_out(deployment_id, generation)[2:5]
+        key = instance_id(deployment_id, generation, number)
+        last = instance_id(deployment_id, generation, max(number - 1, 0))
+        return [
+            msgspec.structs.replace(create, subject_id=key, number=number),
+            msgspec.structs.replace(started, subject_id=last),
+            msgspec.structs.replace(ready, subject_id=last),
+        ]
 
     def task_command(self, deployment_id: str) -> c.Command:
         if self.random.random() < 0.35:

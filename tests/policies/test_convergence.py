@@ -90,12 +90,13 @@ def test_looking_twice_changes_nothing(seed: int) -> None:
 def test_the_simulation_meets_what_it_is_for() -> None:
     """Over some seeds there are failures, restarts, replacements, removals, lost attempts and orphans to react to."""
     asked: Counter[str] = Counter()
-    for seed in range(20):
-        world = troubled(seed, 0.8)
+    for seed in range(40):
+        world = troubled(seed, 0.9)
         world.come_to_rest()
         asked.update(type(first.command).__name__ for first, _ in world.repeated)
     assert set(asked) == {
         "AbandonTask",
+        "ConfirmRollout",
         "CreateInstance",
         "ExpireAttempt",
         "FailRollout",
@@ -106,6 +107,7 @@ def test_the_simulation_meets_what_it_is_for() -> None:
         "StartAttempt",
         "StopInstance",
         "Switch",
+        "WakeDeployment",
     }
 
 

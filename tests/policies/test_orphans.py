@@ -7,7 +7,7 @@ import pytest
 from ploinky.domain import commands as c
 from ploinky.domain import events as e
 from ploinky.policies.reaction import look
-from ploinky.policies.rollout import STOP_GRACE_SECONDS
+from ploinky.policies.serving import STOP_GRACE_SECONDS
 from ploinky.views.due_times import ORPHAN_GRACE
 from tests.views.histories import History
 

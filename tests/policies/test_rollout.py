@@ -9,7 +9,7 @@ from ploinky.domain import events as e
 from ploinky.domain.commands import Command
 from ploinky.domain.specs import Evidence
 from ploinky.policies.reaction import look
-from ploinky.policies.rollout import STOP_GRACE_SECONDS
+from ploinky.policies.serving import STOP_GRACE_SECONDS
 from ploinky.views.due_times import DRAIN_LIMIT, START_LIMIT
 from tests.views.histories import PINNED, RELEASE, History
 

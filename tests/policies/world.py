@@ -108,7 +108,11 @@ class World(Stepping):
     def _preparation(self, intent: Intent) -> c.Command:
         key, generation = intent.subject_id, intent.generation
         if intent.kind is IntentKind.FETCH_SOURCE:
-            release = msgspec.structs.replace(sample.release(), dependencies=self.random.choice(("", "needs")))
+            release = msgspec.structs.replace(
+                sample.release(),
+                dependencies=self.random.choice(("", "needs")),
+                revert_window_seconds=self.random.choice((0.0, 5.0)),
+            )
             return c.RecordSource(subject_id=key, generation=generation, release=release, is_from_cache=False)
         if intent.kind is IntentKind.READY_IMAGE:
             return c.RecordImage(subject_id=key, generation=generation, runtime="memory", image="", digest="")
@@ -145,6 +149,9 @@ class World(Stepping):
             c.RestartDeployment(subject_id=deployment_id),
             c.StopDeployment(subject_id=deployment_id),
             c.StartDeployment(subject_id=deployment_id),
+            c.ScaleDeployment(subject_id=deployment_id, replicas=self.random.randint(1, 3)),
+            c.RollBack(subject_id=deployment_id, to_generation=self.random.randint(1, 9)),
+            c.IdleDeployment(subject_id=deployment_id),
             c.ReportOrphan(subject_id=f"stray{number}", runtime="memory", name="stray"),
         ]
         if self.random.random() < 0.03:
@@ -186,11 +193,10 @@ class World(Stepping):
         for deployment_id, row in self.views.deployments.items():
             instances = [state for _, state in self.views.instances_of(deployment_id)]
             assert row.state.rollout is None
-            if row.state.desired is Desired.RUNNING and row.state.active_generation:
-                (serving,) = instances
-                assert serving.generation == row.state.active_generation
-                assert serving.status in LIVE
-                assert serving.is_ready
+            if row.state.desired is Desired.RUNNING and row.state.active_generation and not row.state.is_idle:
+                assert len(instances) == row.state.spec.replicas
+                assert {serving.generation for serving in instances} == {row.state.active_generation}
+                assert all(serving.status in LIVE and serving.is_ready for serving in instances)
             else:
                 assert not instances
             assert row.state.desired is not Desired.REMOVED

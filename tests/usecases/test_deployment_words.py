@@ -1,9 +1,25 @@
 """What people see of a deployment in one word, and which addresses a repository may have."""
 
+from datetime import UTC, datetime
+
 import pytest
 
-from ploinky.domain.deployment import Deployment, Desired, Rollout, Step
+from ploinky.domain.deployment import Deployment, Desired, Rollout, Served, Step
+from ploinky.domain.specs import DeploymentSpec, Release
 from ploinky.usecases.deployments import summarise_state
+
+SERVED = (
+    Served(
+        generation=1,
+        reason="deploy",
+        spec=DeploymentSpec(agent="a", repository="/a"),
+        release=Release(commit="c1"),
+        runtime="memory",
+        image="",
+        dependencies="",
+        switched_at=datetime(2026, 1, 1, tzinfo=UTC),
+    ),
+)
 
 
 def rollout(reason: str) -> Rollout:
@@ -14,15 +30,15 @@ def rollout(reason: str) -> Rollout:
     ("state", "is_serving", "word"),
     [
         (Deployment(desired=Desired.RUNNING, rollout=rollout("deploy")), False, "deploying"),
-        (Deployment(desired=Desired.RUNNING, rollout=rollout("update"), active_generation=1), True, "deploying"),
-        (Deployment(desired=Desired.RUNNING, rollout=rollout("restart"), active_generation=1), True, "restarting"),
-        (Deployment(desired=Desired.RUNNING, rollout=rollout("recovery"), active_generation=1), False, "restarting"),
-        (Deployment(desired=Desired.RUNNING, active_generation=1), True, "running"),
-        (Deployment(desired=Desired.RUNNING, active_generation=1), False, "restarting"),
+        (Deployment(desired=Desired.RUNNING, rollout=rollout("update"), history=SERVED), True, "deploying"),
+        (Deployment(desired=Desired.RUNNING, rollout=rollout("restart"), history=SERVED), True, "restarting"),
+        (Deployment(desired=Desired.RUNNING, rollout=rollout("recovery"), history=SERVED), False, "restarting"),
+        (Deployment(desired=Desired.RUNNING, history=SERVED), True, "running"),
+        (Deployment(desired=Desired.RUNNING, history=SERVED), False, "restarting"),
         (Deployment(desired=Desired.RUNNING), False, "failed"),
-        (Deployment(desired=Desired.STOPPED, active_generation=1), False, "stopped"),
-        (Deployment(desired=Desired.STOPPED, active_generation=1), True, "stopped"),
-        (Deployment(desired=Desired.REMOVED, active_generation=1), True, "removing"),
+        (Deployment(desired=Desired.STOPPED, history=SERVED), False, "stopped"),
+        (Deployment(desired=Desired.STOPPED, history=SERVED), True, "stopped"),
+        (Deployment(desired=Desired.REMOVED, history=SERVED), True, "removing"),
         (Deployment(desired=Desired.REMOVED, rollout=rollout("deploy")), False, "removing"),
     ],
 )

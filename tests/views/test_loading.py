@@ -111,6 +111,10 @@ def test_the_fold_digest_is_the_same_in_another_process() -> None:
     assert output.strip() == fold_digest() == fold_digest()
 
 
+CHANGE_NOTHING = {"instance.exec_requested"}
+"""Types of events that are only told: no state has them."""
+
+
 def altered(decider: Decider, type: str) -> Decider:
     """Return a decider that forgets what one type of event means."""
 
@@ -120,7 +124,7 @@ def altered(decider: Decider, type: str) -> Decider:
     return decider._replace(evolve=evolve)
 
 
-@pytest.mark.parametrize("type", sorted(EVENT_TYPES))
+@pytest.mark.parametrize("type", sorted(set(EVENT_TYPES) - CHANGE_NOTHING))
 def test_the_fold_digest_changes_with_any_fold(monkeypatch: pytest.MonkeyPatch, type: str) -> None:
     """When any one type of event is folded in another way, snapshots of before are not trusted any more."""
     before = fold_digest()

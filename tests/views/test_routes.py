@@ -63,15 +63,15 @@ def test_knows_where_the_environment_is() -> None:
     """The newest values given are found by position; an update without values leaves the earlier ones."""
     history = History()
     history.deploy("d1")
-    assert not history.views.environments
+    assert history.views.environments.position("d1", 1) == 0
     spec = history.views.deployments.rows["d1"].state.spec
     position = history.add("deployment/d1", e.DeploymentUpdated(spec=spec, environment=PAYLOAD))
-    history.add("deployment/d1", e.DeploymentUpdated(spec=spec))
-    assert history.views.environments == {"d1": position}
+    history.add("deployment/d1", e.DeploymentUpdated(spec=spec), e.RolloutRequested(generation=2, reason="update"))
+    assert history.views.environments.position("d1", 2) == position
     history.add("deployment/d1", e.RemovalRequested(), e.DiscardRequested())
-    assert history.views.environments == {"d1": position}
+    assert history.views.environments.position("d1", 2) == position
     history.add("deployment/d1", e.DeploymentRemoved())
-    assert not history.views.environments
+    assert history.views.environments.position("d1", 1) == 0
 
 
 def test_lists_the_instances_of_a_deployment() -> None:
