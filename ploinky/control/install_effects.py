@@ -10,7 +10,7 @@ from ploinky.control.rollout_failures import failed_rollout
 from ploinky.control.world import World
 from ploinky.domain.commands import Command, RecordDependencies
 from ploinky.domain.dependencies import SETTING_PREFIXES, InstallStep, folder_digest, install_steps
-from ploinky.domain.deployment import Deployment, Rollout, Step
+from ploinky.domain.deployment import Rollout, Step
 from ploinky.domain.errors import DeploymentNotFound, InstallFailed, PloinkyError, RuntimeUnavailable
 from ploinky.domain.manifest import parse_manifest
 from ploinky.domain.specs import PinnedImage, Release
@@ -73,13 +73,13 @@ class InstallEffects:
 
         A folder exists whole or not at all, so a repetition after a crash starts anew or finds it done.
         """
-        state, rollout, release, pin = self._asked(intent)
+        rollout, release, pin = self._asked(intent)
         began = time.monotonic()
         digest = folder_digest(pin, release.dependencies)
         try:
             is_cached = await self._slow(lambda: self._world.dependencies.find(digest)) is not None
             if not is_cached:
-                await self._fill(await self._job(intent, state, rollout, digest))
+                await self._fill(await self._job(intent, rollout, digest))
         except RuntimeUnavailable:
             raise  # no outcome: the engine may answer later
         except PloinkyError as error:
@@ -94,23 +94,24 @@ class InstallEffects:
             seconds=round(time.monotonic() - began, 3),
         )
 
-    def _asked(self, intent: Intent) -> tuple[Deployment, Rollout, Release, PinnedImage]:
+    def _asked(self, intent: Intent) -> tuple[Rollout, Release, PinnedImage]:
         state = self._views.deployments.get(intent.subject_id)
         release = state.rollout.release if state and state.rollout else None
         if state is None or state.rollout is None or release is None or release.pin is None:
             raise DeploymentNotFound
-        return state, state.rollout, release, release.pin
+        return state.rollout, release, release.pin
 
-    async def _job(self, intent: Intent, state: Deployment, rollout: Rollout, digest: str) -> _Job:
-        _, _, release, pin = self._asked(intent)
+    async def _job(self, intent: Intent, rollout: Rollout, digest: str) -> _Job:
+        _, release, pin = self._asked(intent)
         runtime = self._world.runtimes.get(rollout.runtime)
         user_id = agent_user_id(runtime, intent.subject_id)
-        given = await self._world.environments.of(intent.subject_id)
-        chosen = {name: version for name, version in state.spec.secrets.items() if name.startswith(SETTING_PREFIXES)}
+        spec = rollout.spec
+        given = await self._world.environments.of(intent.subject_id, intent.generation)
+        chosen = {name: version for name, version in spec.secrets.items() if name.startswith(SETTING_PREFIXES)}
 
         def prepare() -> tuple[AgentFolder, str, dict[str, str]]:
-            checkout = self._world.sources.checkout(state.spec.repository, release.commit)
-            folder = self._world.folders.find(checkout.directory, state.spec.agent, state.spec.subfolder)
+            checkout = self._world.sources.checkout(spec.repository, release.commit)
+            folder = self._world.folders.find(checkout.directory, spec.agent, spec.subfolder)
             code = self._world.folders.prepare(folder.directory, f"{intent.subject_id}/{intent.generation}", user_id)
             return folder, code, {name: self._world.secrets.get(version).decode() for name, version in chosen.items()}
 
