@@ -19,6 +19,7 @@ from ploinky.api.repositories import RepositoryRoutes
 from ploinky.api.services import AnyRequest, Services, request_id_of
 from ploinky.api.system import ProbeRoutes, SystemRoutes
 from ploinky.api.tasks import TaskRoutes
+from ploinky.api.webhooks import WebhookRoutes
 from ploinky.domain.errors import PloinkyError
 from ploinky.usecases.problems import RETRY_AFTER_SECONDS, problem, problem_of, status_of
 
@@ -51,6 +52,7 @@ def _app(services: Services, openapi_config: OpenAPIConfig | None) -> Litestar:
             TaskRoutes,
             EventRoutes,
             RepositoryRoutes,
+            WebhookRoutes,
             SystemRoutes,
             ProbeRoutes,
         ],

@@ -68,3 +68,17 @@ class RepositoryRequest(Wire, forbid_unknown_fields=True):
     """Signs deliveries; at least 16 characters. Empty = take none any more."""
     poll_seconds: int | None = None
     """Between two looks at its branches, at least 30; 0 = none."""
+
+
+class DeliveryShape(Wire):
+    """What became of a webhook's delivery."""
+
+    event: str
+    delivery: str
+    repositories: list[str]
+    branch: str
+    commit: str
+    deployments: list[str]
+    """Those that were told to follow."""
+    ignored: str
+    """Why nothing was done; empty when it was."""

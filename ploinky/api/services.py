@@ -22,6 +22,7 @@ from ploinky.usecases.operations import Operations
 from ploinky.usecases.repositories import Repositories
 from ploinky.usecases.task_accounts import TaskAccounts
 from ploinky.usecases.tasks import Tasks
+from ploinky.usecases.webhooks import Webhooks
 from ploinky.views.views import Views
 
 
@@ -32,6 +33,7 @@ class Services(NamedTuple):
     commander: Commander
     deployments: Deployments
     repositories: Repositories
+    webhooks: Webhooks
     tasks: Tasks
     accounts: TaskAccounts
     keys: Keys

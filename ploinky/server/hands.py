@@ -14,7 +14,9 @@ from ploinky.control.exchanges import Exchanges
 from ploinky.control.executor import Executor
 from ploinky.control.install_effects import InstallEffects
 from ploinky.control.instance_effects import InstanceEffects
+from ploinky.control.pushes import Pushes
 from ploinky.control.reactor import Reactor
+from ploinky.control.repository_polls import RepositoryPolls
 from ploinky.control.runtime_observer import RuntimeObserver
 from ploinky.control.signs_of_life import SignsOfLife
 from ploinky.control.source_effects import SourceEffects
@@ -65,6 +67,8 @@ class Hands:
                 IntentKind.DISCARD_DEPLOYMENT: effects.discard,
             },
         )
+        self.pushes = Pushes(core.views, core.commander)
+        self.polls = RepositoryPolls(core.views, self.pushes, self.world, core.clock)
         self.reactor = Reactor(core.views, core.commander, core.clock)
         self.observer = RuntimeObserver(core.views, core.commander, self.world, effects, self.traffic)
 

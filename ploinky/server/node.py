@@ -28,6 +28,7 @@ from ploinky.usecases.repositories import Repositories
 from ploinky.usecases.task_accounts import TaskAccounts
 from ploinky.usecases.tasks import Tasks
 from ploinky.usecases.vault import Vault
+from ploinky.usecases.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +95,7 @@ class Node:
             commander=core.commander,
             deployments=self.deployments,
             repositories=self.repositories,
+            webhooks=Webhooks(core.views, self.hands.pushes, core.storage.secrets, core.pools),
             tasks=tasks,
             accounts=accounts,
             keys=self.keys,
@@ -125,6 +127,7 @@ class Node:
         self.hands.reactor.wake()
         self.hands.readiness.wake()
         self._spawn(self.hands.observer.run())
+        self._spawn(self.hands.polls.run())
         self.is_ready = True
 
     async def stop(self) -> None:
