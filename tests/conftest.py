@@ -67,10 +67,16 @@ def why_strace_is_missing() -> str | None:
     return None if trial.returncode == 0 else f"strace may not trace here: {trial.stderr.strip()}"
 
 
+def why_sshd_is_missing() -> str | None:
+    found = [shutil.which("sshd", path="/usr/sbin:/usr/local/sbin"), shutil.which("ssh"), shutil.which("ssh-keygen")]
+    return None if all(found) else "OpenSSH's server and client are not installed"
+
+
 PROBES = {
     "docker": why_docker_is_missing,
     "podman": why_podman_is_missing,
     "redis": why_redis_is_missing,
+    "sshd": why_sshd_is_missing,
     "strace": why_strace_is_missing,
 }
 

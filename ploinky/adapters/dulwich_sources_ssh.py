@@ -8,10 +8,13 @@ from urllib.parse import unquote, urlsplit
 
 from dulwich.client import SSHGitClient, SSHVendor, SubprocessWrapper
 from dulwich.config import ConfigDict
+from dulwich.errors import HangupException
 
-from ploinky.adapters.dulwich_sources_failures import Away, Refusal
+from ploinky.adapters.dulwich_sources_failures import MESSAGE_CHARACTERS, Away, Refusal
 
 CONNECT_TIMEOUT_SECONDS = 20
+SSH_FAILED = 255
+"""Its own failures, not those of the program on the other side. Source: ssh(1)."""
 KEY_HINT = "Check the key and the user, and that the host's key is among those known (`sshKnownHostsFile`)."
 
 
@@ -31,7 +34,7 @@ def ssh_client(address: str, key: str, known_hosts_file: str | None) -> Iterator
     except Refusal:
         raise
     except Exception as error:
-        refusal = vendor.refusal()
+        refusal = vendor.refusal(error)
         if refusal is None:
             raise
         raise refusal from error
@@ -104,17 +107,18 @@ class _Vendor(SSHVendor):
             raise Refusal("invalid", "This machine has no `ssh` program", hint) from error
         return SubprocessWrapper(self._process)
 
-    def refusal(self) -> Refusal | None:
-        """Say why ssh itself failed; None when it did not, so that what was raised tells more."""
-        if self._process is None:
+    def refusal(self, error: Exception) -> Refusal | None:
+        """Say why the other side hung up; None when it did not, so that what was raised tells more."""
+        if self._process is None or not isinstance(error, HangupException):
             return None
+        lines = [line.decode("utf-8", "replace").strip() for line in error.stderr_lines or []]
+        words = next((line for line in reversed(lines) if line), "no message")[:MESSAGE_CHARACTERS]
         try:
-            _, said = self._process.communicate(timeout=CONNECT_TIMEOUT_SECONDS)
-        except (subprocess.TimeoutExpired, ValueError):
+            status = self._process.wait(CONNECT_TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
             return None
-        words = said.decode("utf-8", "replace").strip().rpartition("\n")[2] or "ssh failed"
-        if self._process.returncode != 255:
-            return None
+        if status != SSH_FAILED:
+            return Refusal("invalid", f"The repository's server refused ({words})", "Check the URL's path.")
         if any(sign in words for sign in ("Permission denied", "verification failed", "invalid format")):
             return Refusal("invalid", f"The repository's server does not let us in ({words})", KEY_HINT)
         return Away(f"The repository's server does not answer ({words})")
