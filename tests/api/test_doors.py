@@ -31,6 +31,7 @@ def operations(description: Any) -> Iterator[tuple[str, str, Any]]:
                 filled = path
                 for name in ("deployment_id", "task_id", "key_id", "name"):
                     filled = filled.replace("{" + name + "}", "00000000000000000000")
+                filled = filled.replace("{provider}", "github")
                 assert "{" not in filled, f"{path} has a parameter that this test does not know"
                 yield method.upper(), filled, item[method]
 
@@ -70,7 +71,7 @@ def test_refuses_everybody_unknown(server: RunningServer, description: Any) -> N
 def test_lets_the_key_through(server: RunningServer, description: Any) -> None:
     """With the key, in either header, each operation answers something else, in the error format when it refuses."""
     for method, path, operation in operations(description):
-        if path.endswith(("/events/stream", "/init")):
+        if path.endswith(("/events/stream", "/init", "/webhooks/github")):  # The last one is opened by a signature.
             continue
         for shown in ({"X_API_Key": server.key}, {"Authorization": f"Bearer {server.key}"}):
             answer = server.ask(method, path, BODY if method in {"POST", "PUT"} else None, **shown)

@@ -58,7 +58,9 @@ class SshServer:
             with connection:
                 command = [SSHD, "-i", "-e", "-f", str(self._configuration)]
                 self._children.append(
-                    subprocess.Popen(command, stdin=connection, stdout=connection, stderr=subprocess.DEVNULL)
+                    subprocess.Popen(
+                        command, stdin=connection.fileno(), stdout=connection.fileno(), stderr=subprocess.DEVNULL
+                    )
                 )
 
     def stop(self) -> None:

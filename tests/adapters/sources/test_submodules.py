@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from dulwich.object_store import MemoryObjectStore
-from dulwich.objects import Blob, Tree
+from dulwich.objects import Blob, ObjectID, Tree
 
 from ploinky.adapters import dulwich_sources_submodules, dulwich_sources_tree
 from ploinky.adapters.dulwich_sources import DulwichSources
@@ -179,7 +179,7 @@ def tree_of(modules: bytes | None, mode: int = FILE, count: int = 1) -> tuple[Me
     """Make a tree with submodules at `m0`, `m1`, ... and a `.gitmodules`."""
     store, tree = MemoryObjectStore(), Tree()
     for number in range(count):
-        tree.add(b"m%d" % number, SUBMODULE, b"1" * 40)
+        tree.add(b"m%d" % number, SUBMODULE, ObjectID(b"1" * 40))
     if modules is not None:
         blob = Blob.from_string(modules)
         store.add_object(blob)
