@@ -5,7 +5,8 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from ploinky.adapters.docker_runtime_findings import FindingsRecord
 from ploinky.adapters.docker_runtime_follow import ContainerStream
 from ploinky.adapters.docker_runtime_identity import Identity, engine_user_id, identity_of, is_selinux_enforcing
 from ploinky.adapters.docker_runtime_images import DEFAULT_IMAGE, Images
+from ploinky.adapters.docker_runtime_networks import DEFAULT_POOL, Networks
 from ploinky.adapters.docker_runtime_places import refuse_missing_folders
 from ploinky.adapters.docker_runtime_stats import read_usage
 from ploinky.adapters.docker_runtime_trial import Findings, try_out
@@ -53,8 +55,8 @@ from ploinky.ports.runtime import (
     Usage,
 )
 
-CHECK_TIMEOUT_SECONDS = 2.0
-"""For connecting, and again for the answer."""
+CHECK_TIMEOUT_SECONDS = 4.5
+"""Podman asks its helpers for their versions, which takes seconds on a busy machine."""
 NAME_WAIT_SECONDS = 10.0
 POLL_SECONDS = 0.05
 STATE_WAIT_SECONDS = 5.0
@@ -81,13 +83,16 @@ class DockerRuntime:
         silence_seconds: float = SILENCE_TIMEOUT_SECONDS,
         trial_folder: Path | None = None,
         findings_file: Path | None = None,
+        network_pool: IPv4Network | None = DEFAULT_POOL,
     ) -> None:
         """Take where the engine listens (default: what the environment says, or the usual socket).
 
         `trial_folder` is made beside the agents' queues for finding out what the engine can do, by default a temporary
-        one; `findings_file` keeps what came out. Nothing is opened yet.
+        one; `findings_file` keeps what came out. Deployments' networks come from `network_pool`; without one all agents
+        share the engine's own. Nothing is opened yet.
         """
         self._connections = Connections(self.dialect, base_url, timeout_seconds, silence_seconds)
+        self._networks = Networks(self._connections.client, self.dialect, network_pool)
         self._images = Images(self._connections.client, default_image)
         self._trial_folder = trial_folder
         self._findings = FindingsRecord(findings_file)
@@ -129,9 +134,10 @@ class DockerRuntime:
         deadline = time.monotonic() + NAME_WAIT_SECONDS
         if self.dialect.makes_missing_folders or is_selinux_enforcing():
             refuse_missing_folders(spec)
+        network = self._networks.mode_for(spec)
         while True:
             try:
-                config = container_config(spec, self.dialect, self._identity(), path, has_init=self._has_init)
+                config = container_config(spec, self.dialect, self._identity(), network, path, has_init=self._has_init)
                 if is_published:
                     config = with_published_port(config, spec.http_port or 0)
                 return str(client.create_container_from_config(config, spec.name)["Id"])
@@ -293,6 +299,9 @@ class DockerRuntime:
     def follow(self, name: str, tail_lines: int) -> LogStream:
         found = self.inspect(name)
         return ContainerStream(self._connections, name, found.engine_id if found else "", tail_lines)
+
+    def keep_networks(self, journal_id: str, names: Collection[str]) -> None:
+        self._networks.keep(journal_id, names)
 
     def events(self, journal_id: str) -> Iterator[str]:
         return hints(self._connections, journal_id)

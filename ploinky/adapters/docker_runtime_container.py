@@ -29,7 +29,7 @@ _STATES = {
 
 
 def container_config(
-    spec: InstanceSpec, dialect: Dialect, identity: Identity, image_path: str, *, has_init: bool
+    spec: InstanceSpec, dialect: Dialect, identity: Identity, network: str, image_path: str, *, has_init: bool
 ) -> dict[str, Any]:
     """Describe the container of an instance. **Source**: Engine API 1.41, `POST /containers/create`.
 
@@ -47,11 +47,13 @@ def container_config(
         "Labels": dict(spec.labels),
         "StopSignal": "SIGTERM",
         "Healthcheck": {"Test": ["NONE"]},
-        "HostConfig": _host_config(spec, dialect, identity, has_init=has_init),
+        "HostConfig": _host_config(spec, dialect, identity, network, has_init=has_init),
     }
 
 
-def _host_config(spec: InstanceSpec, dialect: Dialect, identity: Identity, *, has_init: bool) -> dict[str, Any]:
+def _host_config(
+    spec: InstanceSpec, dialect: Dialect, identity: Identity, network: str, *, has_init: bool
+) -> dict[str, Any]:
     return {
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges:true"],
@@ -60,7 +62,7 @@ def _host_config(spec: InstanceSpec, dialect: Dialect, identity: Identity, *, ha
         "Tmpfs": {"/tmp": f"size={TEMPORARY_BYTES},mode=1777"},  # noqa: S108 - inside the container, its own
         "Init": has_init,
         "IpcMode": "private",
-        "NetworkMode": "bridge" if spec.has_network else "none",
+        "NetworkMode": network,
         "PublishAllPorts": False,
         "RestartPolicy": {"Name": "no"},
         "Memory": spec.memory_bytes,

@@ -37,6 +37,8 @@ class Dialect(NamedTuple):
     ulimits: tuple[tuple[str, int], ...]
     can_tell_out_of_memory: bool
     """Else its flag is never set, and that says nothing."""
+    network_options: dict[str, str]
+    """What keeps a network closed to the others."""
     makes_missing_folders: bool
     """Whether it makes what is mounted and is not there, instead of refusing the container."""
 
@@ -48,6 +50,14 @@ class Dialect(NamedTuple):
     def is_between_states(self, error: Exception) -> bool:
         """Tell whether a call came while a container was ending: Podman's 500, which passes by itself."""
         return status_of(error) == SERVER_ERROR and "state improper" in reason_of(error)
+
+    def is_network_there(self, error: Exception) -> bool:
+        """Tell whether a network was not made because its name is in use."""
+        return status_of(error) == CONFLICT or "network already exists" in reason_of(error)
+
+    def is_subnet_taken(self, error: Exception) -> bool:
+        """Tell whether a network was not made because something else has its addresses: 403, or Podman's 500."""
+        return "overlaps with other one" in reason_of(error) or "is already used on the host" in reason_of(error)
 
     def has_no_init(self, error: Exception) -> bool:
         """Tell whether a creation failed because the engine has no init process to put in front."""
@@ -78,6 +88,7 @@ DOCKER = Dialect(
     program="docker",
     ulimits=(("nofile", MAX_OPEN_FILES), ("core", 0)),
     can_tell_out_of_memory=True,
+    network_options={},
     makes_missing_folders=False,
 )
 PODMAN = Dialect(
@@ -87,6 +98,7 @@ PODMAN = Dialect(
     # Left out, it takes its own over, which it then may not set.
     ulimits=(("nofile", MAX_OPEN_FILES), ("nproc", MAX_USER_PROCESSES), ("core", 0)),
     can_tell_out_of_memory=False,
+    network_options={"isolate": "true"},
     makes_missing_folders=True,
 )
 

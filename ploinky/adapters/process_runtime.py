@@ -6,7 +6,7 @@ import platform
 import secrets
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from ploinky.adapters.process_runtime_exec import execute
@@ -190,6 +190,9 @@ class ProcessRuntime:
         shim = read_shim(folder)
         process = open_process(shim.identity()) if shim is not None else None
         return ProcessStream(Path(record.log_path), process, tail_lines)
+
+    def keep_networks(self, journal_id: str, names: Collection[str]) -> None:
+        return
 
     def events(self, journal_id: str) -> Iterator[str]:
         def open_running(watched: Mapping[str, int]) -> dict[str, int]:

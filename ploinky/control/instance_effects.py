@@ -7,6 +7,7 @@ import msgspec
 
 from ploinky.control.agent_users import agent_user_id
 from ploinky.control.exchanges import Exchanges
+from ploinky.control.network_names import network_name, tidy_networks
 from ploinky.control.task_traffic import TaskTraffic
 from ploinky.control.world import World
 from ploinky.domain.commands import (
@@ -126,6 +127,7 @@ class InstanceEffects:
             has_network=instance.release.has_network,
             http_port=instance.release.http_port,
             dependencies_directory=self._dependencies(instance),
+            network=network_name(instance.deployment_id),
         )
         labels = self._labels(intent, instance, spec)
         engine_id = runtime.create(msgspec.structs.replace(spec, labels=labels))
@@ -199,6 +201,7 @@ class InstanceEffects:
             self._world.logs.discard(intent.subject_id)
 
         await self._world.pools.slow(work)
+        await tidy_networks(self._views, self._world, without=intent.subject_id)
         return RecordDiscarded(subject_id=intent.subject_id)
 
     def _instance(self, intent: Intent) -> Instance:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import Mapping
 from threading import Event, Thread
@@ -9,6 +10,7 @@ from threading import Event, Thread
 from ploinky.control.commander import Commander
 from ploinky.control.install_effects import throwaways_wanted
 from ploinky.control.instance_effects import InstanceEffects
+from ploinky.control.network_names import tidy_networks
 from ploinky.control.reconcile import Action, ActionKind, reconcile
 from ploinky.control.task_traffic import TaskTraffic
 from ploinky.control.world import World
@@ -25,6 +27,8 @@ RESYNC_SECONDS = 30.0
 """Between two full lists, whatever the engines' events said."""
 SECOND_LOOK_SECONDS = 0.5
 """After a look that an event asked for: Docker tells of an end a moment before its list shows it."""
+LOOKS_PER_TIDYING = 100
+"""Undeploying removes a network; what was left behind then is looked for at the start and so often."""
 RECONNECT_SECONDS = 2.0
 STOP_GRACE_SECONDS = 5.0
 CONTEXT = Context("observer", "runtime")
@@ -52,7 +56,9 @@ class RuntimeObserver:
             thread = Thread(target=self._listen, args=(runtime, loop), name=f"events-{runtime.kind}", daemon=True)
             thread.start()
         wait_seconds = RESYNC_SECONDS
-        while True:
+        for looks in itertools.count():
+            if looks % LOOKS_PER_TIDYING == 0:
+                await tidy_networks(self._views, self._world)
             was_hinted = await self._is_hinted(wait_seconds)
             await self.resync()
             wait_seconds = SECOND_LOOK_SECONDS if was_hinted else RESYNC_SECONDS

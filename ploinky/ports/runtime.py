@@ -1,6 +1,6 @@
 """Where instances run: a container engine, or plain processes."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -93,6 +93,8 @@ class InstanceSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     Its command runs in this place; it has no queue, and `/agent` is read-only.
     """
+    network: str = ""
+    """The name of its deployment's own network, made when it is not there; empty = one that all share."""
 
 
 class ObservedState(StrEnum):
@@ -240,6 +242,9 @@ class Runtime(Protocol):
 
     def follow(self, name: str, tail_lines: int) -> LogStream:
         """Open the output of an instance, from the newest lines on. Empty and over when it does not exist."""
+
+    def keep_networks(self, journal_id: str, names: Collection[str]) -> None:
+        """Remove every network of this journal that is not named, unless something uses it still. Idempotent."""
 
     def events(self, journal_id: str) -> Iterator[str]:
         """Yield the name of an instance whenever something may have happened to it: a hint, never the truth.

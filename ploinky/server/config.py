@@ -6,6 +6,7 @@ Later wins: defaults, `/etc/ploinky/config.json`, `~/.ploinky/config.json`, `./.
 
 import os
 from collections.abc import Mapping
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
@@ -35,6 +36,7 @@ RUNTIME_VARIABLE = "CONTAINER_RUNTIME"
 """Read too, below `PLOINKY_CONTAINER_RUNTIME`."""
 
 PATH_CHARACTERS = 1024
+LEAST_POOL_PREFIX, MOST_POOL_PREFIX = 8, 24
 
 _PATHS = (
     ("data_directory", "dataDirectory"),
@@ -127,6 +129,11 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         tuple[HostText, ...], msgspec.Meta(max_length=100, description="a list of at most 100 host names")
     ] = ()
     """Where submodules may come from besides their repository's own host."""
+    network_pool: Annotated[
+        str | None,
+        msgspec.Meta(description="a private IPv4 network of at most 24 bits prefix, as 10.210.0.0/16, or null"),
+    ] = "10.210.0.0/16"
+    """Cut into the deployments' own networks; null = all share the engine's."""
     agent_image: Annotated[
         str, msgspec.Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z._:/@-]{0,511}\Z", description="an image's reference")
     ] = "python:3-slim"
@@ -180,6 +187,8 @@ def load_configuration(
         if values.get(name) is not None:
             values[name] = _absolute(key, tree[key], home, working_directory)
     configuration = Configuration(**values)
+    if configuration.network_pool is not None and not _is_pool(configuration.network_pool):
+        raise refused("networkPool", tree["networkPool"], allowed_values()["networkPool"])
     _refuse_equal_ports(configuration, origins)
     keys = Configuration.__struct_encode_fields__
     return Loaded(configuration, {key: origins.get(key, DEFAULT_ORIGIN) for key in keys})
@@ -251,6 +260,14 @@ def _absolute(key: str, given: Given, home: Path | None, working_directory: Path
     if path.strip("/") == "":
         raise refused(key, given, "a folder of its own")
     return path
+
+
+def _is_pool(text: str) -> bool:
+    try:
+        pool = IPv4Network(text)
+    except ValueError:
+        return False
+    return pool.is_private and LEAST_POOL_PREFIX <= pool.prefixlen <= MOST_POOL_PREFIX
 
 
 def _refuse_equal_ports(configuration: Configuration, origins: Mapping[str, str]) -> None:

@@ -1,5 +1,6 @@
 """Which adapters make the outer ports real on this machine."""
 
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from ploinky.adapters.agent_folders import FileAgentFolders
@@ -19,6 +20,7 @@ def make_runtimes(configuration: Configuration, directory: Path, queues: Path) -
     known: dict[str, Runtime] = {
         engine.kind: engine(
             default_image=configuration.agent_image,
+            network_pool=IPv4Network(configuration.network_pool) if configuration.network_pool else None,
             trial_folder=queues / f"trial-{engine.kind}",
             findings_file=directory / "engines" / f"{engine.kind}.json",
         )

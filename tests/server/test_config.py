@@ -128,6 +128,10 @@ def test_takes_options_in_both_spellings(machine: Machine) -> None:
         *[("logLevel", value) for value in ("trace", "INFO", 1)],
         *[("containerRuntime", value) for value in ("lxc", "memory", "")],
         *[("agentImage", value) for value in ("", "a b", "-x", "x\n")],
+        *[
+            ("networkPool", value)
+            for value in ("", "10.0.0.0", "10.0.0.0/25", "10.0.0.1/16", "8.0.0.0/16", "fd00::/8", 5)
+        ],
         *[("host", value) for value in ("", "a b", "http://x", "x\n")],
         *[("dataDirectory", value) for value in ("", "/", "~other/x", "a\0b", "a\nb", "x" * 1025, None)],
         *[("stopAgentsOnExit", value) for value in (1, "yes")],
@@ -284,6 +288,7 @@ def test_every_key_has_a_variable_of_its_own(machine: Machine) -> None:
     good: dict[str, Any] = {"host": "h", "logLevel": "error", "containerRuntime": "docker", "agentImage": "i"}
     good |= {"dataDirectory": "/d", "queueDirectory": "/q", "stopAgentsOnExit": "false", "managementPort": "8002"}
     good |= {"allowLocalRepositories": "false", "submoduleHosts": '["h"]', "sshKnownHostsFile": "/k"}
+    good["networkPool"] = "10.0.0.0/8"
     given = {variable_name(key): good.get(key, "2000") for key in Configuration.__struct_encode_fields__}
     given["PLOINKY_SYNC_WAIT_SECONDS"] = "20"
     origins = machine.load(**given).origins

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import msgspec
 
@@ -102,6 +102,8 @@ class MemoryRuntime:
         self.before_call = before_call
         self.addresses: dict[str, Address] = {}
         """Where instances answer, by name; for tests that let something answer for them."""
+        self.networks: set[str] = set()
+        """The names of all that instances were made with and that were kept since."""
         self.started: list[str] = []
         """The names of all that were really started, in order: a name twice would be a defect."""
         self.commands: Commands = _no_such_command
@@ -132,6 +134,7 @@ class MemoryRuntime:
         self.before_call("create", spec.name)
         with self._lock:
             entry = self._entries.get(spec.name)
+            self.networks |= {spec.network} - {""} if spec.has_network else set()
             if entry is None:
                 entry = self._entries[spec.name] = _Entry(spec, f"memory-{self._next_id}")
                 self._next_id += 1
@@ -248,6 +251,10 @@ class MemoryRuntime:
         fresh = entry.written_bytes - seen_bytes
         output = entry.output[-fresh:] if fresh > 0 else b""
         return output, entry.written_bytes, entry.observation.state in _ALIVE
+
+    def keep_networks(self, journal_id: str, names: Collection[str]) -> None:
+        self.before_call("keep_networks", journal_id)
+        self.networks = {name for name in self.networks if name in names}
 
     def events(self, journal_id: str) -> Iterator[str]:
         self.before_call("events", journal_id)

@@ -49,8 +49,8 @@ def runtime(engine: FakeEngine) -> Iterator[PodmanRuntime]:
 
 @pytest.fixture
 def spec(tmp_path: Path) -> InstanceSpec:
-    for name in ("code", "core", "queue"):
-        (tmp_path / name).mkdir()
+    for name in ("code", "core", "queue/tasks", "queue/cancel"):
+        (tmp_path / name).mkdir(parents=True)
     return InstanceSpec(
         name=NAME,
         labels=LABELS,
