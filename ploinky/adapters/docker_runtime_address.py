@@ -17,6 +17,7 @@ from ploinky.ports.runtime import Address
 
 LOOPBACK = "127.0.0.1"
 CONNECT_LIMIT_SECONDS = 1.0
+ANY_PORT = 9
 
 
 class _Endpoint(msgspec.Struct, rename="pascal"):
@@ -38,7 +39,7 @@ class _Inspected(msgspec.Struct, rename="pascal"):
 
 
 class _Pool(msgspec.Struct, rename="pascal"):
-    gateway: str | None = None
+    subnet: str | None = None
 
 
 class _AddressManagement(msgspec.Struct, rename="pascal"):
@@ -62,7 +63,7 @@ class Reach:
         """Tell whether a container's own address can be reached from here; False when that is not certain."""
         if not self._is_direct:
             try:
-                self._is_direct = any(_is_ours(gateway) for gateway in _gateways(client))
+                self._is_direct = any(_is_attached(subnet) for subnet in _subnets(client))
             except Exception:  # noqa: BLE001 - whatever hinders it, it is asked again for the next container
                 return False
         return self._is_direct
@@ -103,21 +104,22 @@ def reachable_address(name: str, candidates: list[Address]) -> Address:
     raise RuntimeUnavailable(f"{name} has no address that answers yet")
 
 
-def _gateways(client: Any) -> list[str]:
+def _subnets(client: Any) -> list[str]:
     networks = msgspec.convert(client.networks(filters={"driver": "bridge"}), list[_Network])
     pools = [pool for network in networks if network.ipam for pool in network.ipam.config or ()]
-    return [pool.gateway for pool in pools if pool.gateway]
+    return [pool.subnet for pool in pools if pool.subnet]
 
 
-def _is_ours(gateway: str) -> bool:
-    """Tell whether an address is one of this machine's: only then can a socket be bound to it."""
+def _is_attached(subnet: str) -> bool:
+    """Tell whether this machine has an address of its own in a network: what is sent there would come from it."""
     try:
-        family = socket.AF_INET6 if ipaddress.ip_address(gateway).version == 6 else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as trial:
-            trial.bind((gateway, 0))
+        network = ipaddress.ip_network(subnet, strict=False)
+        family = socket.AF_INET6 if network.version == 6 else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as trial:
+            trial.connect((str(network[min(2, network.num_addresses - 1)]), ANY_PORT))  # sends nothing
+            return ipaddress.ip_address(trial.getsockname()[0]) in network
     except (OSError, ValueError):
         return False
-    return True
 
 
 def _not_understood(error: msgspec.ValidationError) -> RuntimeUnavailable:
