@@ -7,6 +7,7 @@ from ploinky.domain.errors import Overloaded
 
 EXCHANGES_LIMIT = 1_024
 """Requests and WebSockets at the same time, per instance."""
+TURNS_LIMIT = 10_000
 CUT_LIMIT_SECONDS = 5.0
 """How long an exchange may take to end once it is cut."""
 
@@ -41,6 +42,8 @@ class Exchanges:
         exchanges = self._open.setdefault(instance_id, set())
         if len(exchanges) >= EXCHANGES_LIMIT:
             raise Overloaded(f"{EXCHANGES_LIMIT} requests are with this agent already")
+        if len(self._last_turn) > TURNS_LIMIT:
+            self._last_turn.clear()  # most are of instances that are long gone; who is next does not matter much
         self._turn += 1
         self._last_turn[instance_id] = self._turn
         exchange = Exchange(instance_id, cut)
@@ -62,7 +65,6 @@ class Exchanges:
     async def drain(self, instance_id: str, limit_seconds: float) -> None:
         """Wait until an instance has none, cutting those that take longer. Nothing new may be led to it meanwhile."""
         await self._drain([instance_id], limit_seconds)
-        self._last_turn.pop(instance_id, None)
 
     async def drain_all(self, limit_seconds: float) -> None:
         """Do the same for all instances at once."""

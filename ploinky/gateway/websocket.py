@@ -62,7 +62,9 @@ async def _from_caller(receive: Receive, agent: aiohttp.ClientWebSocketResponse)
     while True:
         message = await receive()
         if message["type"] == "websocket.disconnect":
-            return Close(message.get("code", NO_CODE), message.get("reason") or "")
+            code = message.get("code", NO_CODE)
+            # The server does not tell a lost connection from an end without a code, so it is no normal end.
+            return Close(GOING_AWAY if code == NO_CODE else code, message.get("reason") or "")
         if message["type"] != "websocket.receive":
             continue
         if message.get("text") is not None:

@@ -1,6 +1,7 @@
 """Listen on our addresses, and serve HTTP on them."""
 
 import errno
+import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,8 +51,20 @@ class HttpServer(uvicorn.Server):
         yield
 
 
+class _WithoutKnownEnds(logging.Filter):
+    """Keeps back what the gateway has said already, with the reason: that an answer broke off."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether a record is news."""
+        return record.msg != "ASGI callable returned without completing response."
+
+
+_WITHOUT_KNOWN_ENDS = _WithoutKnownEnds()
+
+
 def http_server(application: Any) -> HttpServer:
     """Make the server for an ASGI application."""
+    logging.getLogger("uvicorn.error").addFilter(_WITHOUT_KNOWN_ENDS)
     config = uvicorn.Config(
         application,
         http="httptools",

@@ -240,14 +240,14 @@ def test_silence_in_the_answer_breaks_it_off(server: RunningServer, impatient: s
 
 def test_an_agent_that_never_is_well_fails_its_rollout(tmp_path: Path) -> None:
     """The deploy fails and says what was found; who calls it is told that nothing is ready."""
-    repository = web_repository(tmp_path / "ill", "web_agent", http={"port": 80, "health": "/status/503"})
-    server = RunningServer(tmp_path, changes={"PLOINKY_AGENT_START_TIMEOUT_MS": "1500"})
+    repository = web_repository(tmp_path / "ill", "raw_agent", http={"port": 80, "health": "/unwell"})
+    server = RunningServer(tmp_path, changes={"PLOINKY_AGENT_START_TIMEOUT_MS": "3000"})
     try:
         server.initialise()
         deployment_id = server.deploy("/ill", "ill", repository.directory)
         ended = server.await_rollout(deployment_id)["lastRollout"]
         assert (ended["outcome"], ended["step"], ended["code"]) == ("failed", "readiness", "READINESS_TIMEOUT")
-        assert ended["message"].endswith(": GET /status/503 answers 503")
+        assert ended["message"].endswith(": GET /unwell answers 503")
         assert server.ask("GET", "/ill", X_API_Key=server.key).code == "DEPLOYMENT_NOT_READY"
         assert server.stop() == 0
     finally:

@@ -166,5 +166,7 @@ class TestCallers:
 def test_the_server_stays_well(server: RunningServer, raw: str, web: str, tmp_path: Path) -> None:
     """After all of that others are served, and nothing was unexpected."""
     assert request(server.url, "GET", "/web/health").body == b"fine"
+    assert "broke off" in server.errors
+    assert "without completing" not in server.errors
     assert "failed unexpectedly" not in server.errors
     assert "Traceback" not in server.errors
