@@ -12,8 +12,6 @@ from ploinky.domain.errors import RuntimeUnavailable
 from ploinky.ports.runtime import InstanceSpec, Observation, ObservedState
 
 TEMPORARY_BYTES = 64 * 1024 * 1024
-LOG_FILE_SIZE = "10m"
-LOG_FILES = 2
 
 _STATES = {
     "created": ObservedState.CREATED,
@@ -70,10 +68,14 @@ def _host_config(
         "NanoCpus": int(spec.cpus * 1_000_000_000),
         "PidsLimit": spec.pids,
         "Ulimits": [{"Name": name, "Soft": most, "Hard": most} for name, most in dialect.ulimits],
-        "LogConfig": {"Type": "json-file", "Config": {"max-size": LOG_FILE_SIZE, "max-file": str(LOG_FILES)}},
+        "LogConfig": {"Type": "json-file", "Config": _log_options(spec)},
         **user_mapping(identity),
         **mounts(spec, is_labelled=is_selinux_enforcing()),
     }
+
+
+def _log_options(spec: InstanceSpec) -> dict[str, str]:
+    return {"max-size": str(spec.log_file_bytes), "max-file": str(spec.log_file_count)}
 
 
 class _State(msgspec.Struct, rename="pascal"):

@@ -9,12 +9,14 @@ import stat
 from collections.abc import Iterator
 
 from ploinky.domain.errors import DirectoryUnusable, Invalid, StorageFull
+from ploinky.ports.logs import LOG_FILES_LIMIT
 
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 """Kept of one log; the newest part."""
 TAIL_LIMIT_BYTES = 1024 * 1024
 
 _INSTANCE_ID = re.compile(r"([0-9A-Za-z_-]{1,64})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})")
+_LOG_FILE = re.compile(r"([1-9][0-9]{0,8})-[0-9]{1,9}\.log(\.[0-9]{1,2}|\.tmp)?")
 _DEPLOYMENT_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ASIDE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -66,18 +68,34 @@ class FileLogStore:
         deployment, name = log_names(instance_id)
         try:
             with self._folder(deployment) as folder_fd:
-                descriptor = os.open(name, _READ_FLAGS, dir_fd=folder_fd)
-                try:
-                    status = os.fstat(descriptor)
-                    start = max(0, status.st_size - TAIL_LIMIT_BYTES)
-                    is_log = stat.S_ISREG(status.st_mode)
-                    return newest_lines(os.pread(descriptor, TAIL_LIMIT_BYTES, start), lines) if is_log else b""
-                finally:
-                    os.close(descriptor)
+                content = _last_bytes(folder_fd, name, TAIL_LIMIT_BYTES)
+                for number in range(1, LOG_FILES_LIMIT):  # what a runtime wrote itself is spread over a few files
+                    if content.count(b"\n") > lines or len(content) >= TAIL_LIMIT_BYTES:
+                        break
+                    try:
+                        older = _last_bytes(folder_fd, f"{name}.{number}", TAIL_LIMIT_BYTES - len(content))
+                    except FileNotFoundError:
+                        break
+                    content = older + content
+                return newest_lines(content, lines)
         except OSError as error:
             if error.errno in _NO_LOG:
                 return b""
             raise DirectoryUnusable(f"The log of {instance_id} cannot be read ({error.strerror})") from error
+
+    def prune(self, deployment_id: str, first_generation: int) -> None:
+        """Remove what earlier generations printed; a file of another name is nobody's log and stays."""
+        check_deployment(deployment_id)
+        try:
+            with self._usable(), self._folder(deployment_id) as folder_fd:
+                for name in os.listdir(folder_fd):
+                    match = _LOG_FILE.fullmatch(name)
+                    if match is not None and int(match[1]) < first_generation:
+                        with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+                            os.unlink(name, dir_fd=folder_fd)
+        except DirectoryUnusable as error:
+            if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in _NO_LOG:
+                raise
 
     def discard(self, deployment_id: str) -> None:
         """Remove the deployment's folder, or whatever stands in its place."""
@@ -109,6 +127,16 @@ class FileLogStore:
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
                 raise StorageFull from error
             raise DirectoryUnusable(f"{self._directory} cannot be used for logs ({error.strerror})") from error
+
+
+def _last_bytes(folder_fd: int, name: str, limit_bytes: int) -> bytes:
+    descriptor = os.open(name, _READ_FLAGS, dir_fd=folder_fd)
+    try:
+        status = os.fstat(descriptor)
+        start = max(0, status.st_size - limit_bytes)
+        return os.pread(descriptor, limit_bytes, start) if stat.S_ISREG(status.st_mode) else b""
+    finally:
+        os.close(descriptor)
 
 
 def newest_lines(content: bytes, lines: int) -> bytes:

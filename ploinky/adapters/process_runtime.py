@@ -23,7 +23,7 @@ from ploinky.adapters.process_runtime_freeze import freeze, is_frozen, thaw
 from ploinky.adapters.process_runtime_identity import ProcessIdentity, end_process, end_survivors, open_process
 from ploinky.adapters.process_runtime_inside import measure
 from ploinky.adapters.process_runtime_launch import launch_document, read_report, spawn_shim
-from ploinky.adapters.process_runtime_logs import keep_small, newest_lines
+from ploinky.adapters.process_runtime_logs import newest_lines
 from ploinky.adapters.process_runtime_ports import LOOPBACK, FreePorts
 from ploinky.adapters.process_runtime_shim import REFUSED
 from ploinky.adapters.process_runtime_watch import Bells, watch
@@ -171,11 +171,7 @@ class ProcessRuntime:
 
     def list(self, journal_id: str) -> list[Observation]:
         self._reap()
-        found = []
-        for folder, record in self._of_journal(journal_id):
-            keep_small(Path(record.log_path))
-            found.append(_observe(folder, record))
-        return found
+        return [_observe(folder, record) for folder, record in self._of_journal(journal_id)]
 
     def logs(self, name: str, tail_lines: int) -> bytes:
         folder = self._folders.path(name)

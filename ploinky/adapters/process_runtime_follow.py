@@ -4,13 +4,12 @@ A few looks a second at the size of the file: the agent's writing wakes nobody, 
 would be one more thing to run out of.
 """
 
-import io
 import os
 import select
 import threading
 from pathlib import Path
 
-from ploinky.adapters.process_runtime_logs import newest_lines, open_log
+from ploinky.adapters.process_runtime_logs import open_log, open_next, read_newest
 
 LOOK_SECONDS = 0.1
 READ_BYTES = 64 * 1024
@@ -25,12 +24,7 @@ class ProcessStream:
         self._path = path
         self._lock = threading.Lock()
         self._is_closed = threading.Event()
-        self._file: io.FileIO | None = open_log(path, os.O_RDONLY)
-        self._waiting = b""
-        if self._file is not None:
-            # What is written between these lines is in both, so the end is taken first and the rest is cut off.
-            end = self._file.seek(0, os.SEEK_END)
-            self._waiting = newest_lines(path, tail_lines, end)
+        self._waiting, self._file = read_newest(path, tail_lines)
 
     def read(self) -> bytes:
         if self._waiting:
@@ -57,12 +51,19 @@ class ProcessStream:
 
     def _more(self) -> bytes:
         if self._file is None and not self._is_closed.is_set():
-            self._file = open_log(self._path, os.O_RDONLY)
+            self._file = open_log(self._path)
         if self._file is None:
             return b""
-        if os.fstat(self._file.fileno()).st_size < self._file.tell():
-            self._file.seek(0)  # it was shortened
-        return self._file.read(READ_BYTES)
+        following = None
+        while not (found := self._file.read(READ_BYTES)):
+            if following is None and (following := open_next(self._path, self._file)) is None:
+                return b""
+            if found := self._file.read(READ_BYTES):  # written right before the next part was begun
+                following.close()
+                return found
+            self._file.close()
+            self._file, following = following, None
+        return found
 
 
 def _has_ended(process: int) -> bool:

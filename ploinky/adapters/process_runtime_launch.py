@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ploinky.adapters import process_runtime_shim
 from ploinky.adapters.process_runtime_identity import MARKER_VARIABLE
 from ploinky.adapters.process_runtime_ports import LOOPBACK
 from ploinky.adapters.process_runtime_shim import FAILURE_TEXT_BYTES
@@ -20,6 +19,12 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 OWN_PATH = f"{Path(sys.executable).parent}:{SYSTEM_PATH}"
 MAX_OPEN_FILES = 4096
 START_WAIT_SECONDS = 15.0
+SHIM_PROGRAM = (
+    "import sys; sys.path.append(sys.argv[1]);"
+    "import process_runtime_shim as shim, process_runtime_writer as writer;"
+    "sys.exit(shim.main(sys.argv[2], writer.start))"
+)
+"""Our folder comes last, so that nothing in it hides a module of Python's."""
 
 
 def launch_document(spec: InstanceSpec, engine_id: str, port: int) -> dict[str, Any]:
@@ -33,7 +38,7 @@ def launch_document(spec: InstanceSpec, engine_id: str, port: int) -> dict[str, 
         "directory": spec.dependencies_directory
         if spec.install_place is InstallPlace.DEPENDENCIES
         else spec.code_directory,
-        "log_path": spec.log_path,
+        "log": [spec.log_path, spec.log_file_bytes, spec.log_file_count],
         "environment": {
             "PATH": OWN_PATH,
             "LANG": "C.UTF-8",
@@ -80,7 +85,7 @@ def spawn_shim(folder: Path) -> tuple[int, int]:
     try:
         pid = os.posix_spawn(
             sys.executable,
-            [sys.executable, "-I", "-S", process_runtime_shim.__file__, str(folder.absolute())],
+            [sys.executable, "-I", "-S", "-c", SHIM_PROGRAM, str(Path(__file__).parent), str(folder.absolute())],
             {"PATH": SYSTEM_PATH, "LANG": "C.UTF-8"},
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

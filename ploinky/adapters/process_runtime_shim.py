@@ -1,6 +1,6 @@
 """Start one agent, wait for its end and write down how it ended: the parent that outlives the server.
 
-Run as a script with `-I -S` by the process runtime, so it uses the standard library only and imports nothing of ours.
+Run with `-I -S` by the process runtime, so it uses the standard library only and imports nothing of ours.
 It records itself before the agent exists: whoever finds the folder finds the process, however the server ended.
 
 **Files** in the instance's folder: `launch.json` (what to run; read once, then removed, for it holds secrets),
@@ -14,7 +14,7 @@ import json
 import os
 import resource
 import signal
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -35,6 +35,9 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 _ORDERS = (signal.SIGTERM, signal.SIGUSR1)
+
+
+StartLog = Callable[[str, int, int], Callable[[], None]]
 
 
 class ProcessStat(NamedTuple):
@@ -156,8 +159,18 @@ def end_descendants() -> None:
             return
 
 
-def run(folder: Path) -> int:
-    """Run the instance of this folder to its end; return this process's own exit status."""
+def main(folder: str, start_log: StartLog) -> int:
+    """Run the instance of a folder in this process, which is there for nothing else."""
+    # Descriptors that somebody made inheritable in the server are none of the agent's business.
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    return run(Path(folder), start_log)
+
+
+def run(folder: Path, start_log: StartLog) -> int:
+    """Run the instance of this folder to its end; return this process's own exit status.
+
+    `start_log` lets standard error lead to a log, and returns what waits until everything in it is written.
+    """
     os.chdir("/")
     os.umask(0o077)
     signal.pthread_sigmask(signal.SIG_BLOCK, _ORDERS)
@@ -172,7 +185,7 @@ def run(folder: Path) -> int:
         return 0
     (folder / LAUNCH_FILE).unlink(missing_ok=True)
     try:
-        _log_to(launch["log_path"])
+        finish_log = start_log(*launch["log"])
     except OSError as error:
         return _give_up(folder, f"the log cannot be written: {error}")
     pid, failure = spawn(launch)
@@ -183,16 +196,9 @@ def run(folder: Path) -> int:
     _report(STARTED)
     exit_code = await_end(pid)
     end_descendants()
+    finish_log()  # whoever sees the end finds everything that was printed
     _record_exit(folder, exit_code)
     return 0
-
-
-def _log_to(path: str) -> None:
-    """Append everything from now on to the log. It does not wait for a reader if the log should be a pipe."""
-    log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
-    os.set_blocking(log, True)
-    os.dup2(log, 2)
-    os.close(log)
 
 
 def _execute(command: list[str], environment: dict[str, str]) -> None:
@@ -234,9 +240,3 @@ def _limit(resource_id: int, bound: int) -> None:
 def _prctl(option: int, argument: int) -> None:
     if ctypes.CDLL(None, use_errno=True).prctl(option, ctypes.c_ulong(argument), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl failed")
-
-
-if __name__ == "__main__":
-    # Descriptors that somebody made inheritable in the server are none of the agent's business.
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-    sys.exit(run(Path(sys.argv[1])))

@@ -120,6 +120,8 @@ class InstanceEffects:
             agentcore_directory=self._world.site.agentcore_directory,
             queue_directory=queue_directory,
             log_path=self._world.logs.path(intent.subject_id),
+            log_file_bytes=self._world.site.log_bounds.file_bytes,
+            log_file_count=self._world.site.log_bounds.file_count,
             user_id=user_id,
             memory_bytes=instance.release.memory_bytes,
             cpus=instance.release.cpus,
@@ -168,6 +170,9 @@ class InstanceEffects:
         def last_words() -> str:
             if runtime.kind != "process":
                 self._world.logs.save(instance_id, runtime.logs(instance.name, KEPT_LOG_LINES))
+            if instance.deployment_id:
+                first = instance.generation - self._world.site.log_bounds.generations + 1
+                self._world.logs.prune(instance.deployment_id, first)
             tail = self._world.logs.tail(instance_id, LOG_TAIL_LINES)
             return tail[-LOG_TAIL_LIMIT_BYTES:].decode(errors="replace")
 

@@ -7,7 +7,7 @@ from ploinky.control.pools import Pools
 from ploinky.control.runtimes import Runtimes
 from ploinky.ports.courier import Courier
 from ploinky.ports.dependencies import DependencyFolders
-from ploinky.ports.logs import LogStore
+from ploinky.ports.logs import LogBounds, LogStore
 from ploinky.ports.secrets import SecretStore
 from ploinky.ports.sources import AgentFolders, Sources
 
@@ -20,6 +20,7 @@ class Site(NamedTuple):
     agentcore_directory: str
     is_root: bool
     own_user_id: int
+    log_bounds: LogBounds = LogBounds()
 
 
 class World(NamedTuple):

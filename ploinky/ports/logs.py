@@ -1,6 +1,18 @@
 """What instances print, kept after they are gone."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+LOG_FILES_LIMIT = 10
+
+
+class LogBounds(NamedTuple):
+    """How much is kept of what instances print."""
+
+    file_bytes: int = 10 * 1024 * 1024
+    file_count: int = 2
+    """Of each instance, the one that is written included; at most `LOG_FILES_LIMIT`."""
+    generations: int = 20
+    """Of each deployment, the newest."""
 
 
 class LogStore(Protocol):
@@ -17,6 +29,9 @@ class LogStore(Protocol):
 
     def tail(self, instance_id: str, lines: int) -> bytes:
         """Return the newest lines, at most 1 MiB."""
+
+    def prune(self, deployment_id: str, first_generation: int) -> None:
+        """Remove the logs of all instances of earlier generations. Idempotent."""
 
     def discard(self, deployment_id: str) -> None:
         """Remove the logs of all instances of a deployment. Idempotent."""

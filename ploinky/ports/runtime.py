@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from ploinky.domain.dependencies import InstallPlace
+from ploinky.ports.logs import LogBounds
 
 Progress = Callable[[str], None]
 """Receives one short line of progress at a time, from the calling thread."""
@@ -73,6 +74,8 @@ class InstanceSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Mounted read-write at `/agent/.ploinky/queue`, its `tasks` and `cancel` read-only."""
     log_path: str
     """Where a runtime without logs of its own writes the output of the instance."""
+    log_file_bytes: int = LogBounds().file_bytes
+    log_file_count: int = LogBounds().file_count
     user_id: int | None = None
     """The numeric user and group of the agent; None = the server's own."""
     memory_bytes: int = 512 * 1024 * 1024

@@ -14,6 +14,7 @@ import msgspec
 
 from ploinky.domain.errors import ConfigurationInvalid
 from ploinky.domain.settings import SETTINGS
+from ploinky.ports.logs import LOG_FILES_LIMIT
 from ploinky.server.config_layers import (
     Given,
     Tree,
@@ -110,6 +111,12 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """How long an instance may take until it says that it is ready."""
     install_timeout: Annotated[int, _whole(1, 86_400, " of seconds")] = 600
     """Seconds that installing an agent's dependencies may take."""
+    log_file_bytes: Annotated[int, _whole(64 * 1024, 1024**3, " of bytes")] = 10 * 1024 * 1024
+    """How large one file of an instance's output grows."""
+    log_files: Annotated[int, _whole(2, LOG_FILES_LIMIT, " of files")] = 2
+    """Of each instance, the one that is written included."""
+    log_generations: Annotated[int, _whole(1, 1_000, " of generations")] = 20
+    """Of each deployment, whose output is kept."""
     last_logs_lines: Annotated[int, _of_setting("lastLogsLines", " of lines")] = 200
     """Shown where a caller does not say how many."""
     container_runtime: Annotated[

@@ -25,6 +25,7 @@ from ploinky.control.web_readiness import WebReadiness
 from ploinky.control.world import Site, World
 from ploinky.domain.release import ReleaseDefaults
 from ploinky.ports.courier import Courier
+from ploinky.ports.logs import LogBounds
 from ploinky.server.agentcore_copy import install_agentcore
 from ploinky.server.config import Configuration, choose_queue_directory
 from ploinky.server.core import Core
@@ -89,6 +90,7 @@ def _make_world(core: Core, configuration: Configuration, courier: Courier, queu
         agentcore_directory=str(install_agentcore(directory)),
         is_root=os.geteuid() == 0,
         own_user_id=os.geteuid(),
+        log_bounds=LogBounds(configuration.log_file_bytes, configuration.log_files, configuration.log_generations),
     )
     return World(
         runtimes=make_runtimes(configuration, directory, queues),

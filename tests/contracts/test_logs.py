@@ -282,3 +282,37 @@ def test_leaks_no_descriptor(files: FileLogStore) -> None:
         files.tail(instance_id("unknown", 1, 0), 1)
         files.tail(instance_id(DEPLOYMENT, 9, 9), 1)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_prunes_earlier_generations(store: LogStore) -> None:
+    """What generations before the first one to be kept printed is removed, and nothing else."""
+    for generation, number in ((1, 0), (2, 0), (2, 1), (9, 0), (10, 0)):
+        store.save(instance_id(DEPLOYMENT, generation, number), b"x\n")
+    store.save(instance_id("other", 1, 0), b"x\n")
+    for _ in range(2):
+        store.prune(DEPLOYMENT, 9)
+    store.prune("absent", 9)
+    store.prune(DEPLOYMENT, -3)
+    kept = [number for number in (1, 2, 9, 10) if store.tail(instance_id(DEPLOYMENT, number, 0), 1)]
+    assert kept == [9, 10]
+    assert store.tail(instance_id(DEPLOYMENT, 2, 1), 1) == b""
+    assert store.tail(instance_id("other", 1, 0), 1) == b"x\n"
+
+
+def test_prunes_every_file_of_a_log(files: FileLogStore, log: Path) -> None:
+    """A log that is spread over files goes with all of them; what is no log stays."""
+    for name in (log.name, f"{log.name}.1", f"{log.name}.9", "notes.txt"):
+        (log.parent / name).write_bytes(b"x")
+    files.prune(DEPLOYMENT, 4)
+    assert [path.name for path in log.parent.iterdir()] == ["notes.txt"]
+
+
+def test_reads_a_log_over_its_files(files: FileLogStore, log: Path) -> None:
+    """The newest lines may begin in an older file; the bound on a tail holds for all together."""
+    log.write_bytes(b"four\n")
+    Path(f"{log}.1").write_bytes(b"two\nthree\n")
+    Path(f"{log}.2").write_bytes(b"one\n")
+    assert files.tail(INSTANCE, 2) == b"three\nfour\n"
+    assert files.tail(INSTANCE, 9) == b"one\ntwo\nthree\nfour\n"
+    Path(f"{log}.1").write_bytes(b"x" * TAIL_LIMIT_BYTES)
+    assert len(files.tail(INSTANCE, 9)) == TAIL_LIMIT_BYTES

@@ -116,6 +116,34 @@ def test_what_does_not_exist_prints_nothing(bench: Bench) -> None:
     stream.close()
 
 
+def test_a_rotation_loses_no_line(bench: Bench) -> None:
+    """A follower of a chatty instance gets every line however often its files are full, and what is kept is bounded."""
+    if bench.runtime.kind not in {"memory", "process"}:
+        pytest.skip("an engine that rotates faster than it reads loses lines of its own stream")
+    program = Counts(8_000)
+    name = bench.create("rotates", program, log_file_bytes=10_000, log_file_count=10)
+    bench.start(name)
+    follower = follow(bench, name)
+    eventually(lambda: follower.content.endswith(b"done\n"), "all lines so far")
+    program.end(bench, name)
+    eventually(follower.is_done, "the stream ends")
+    follower.stream.close()
+    assert follower.content.decode().splitlines() == [f"line {number}" for number in range(8_000)] + ["done", "last"]
+
+
+def test_what_is_kept_is_bounded(bench: Bench) -> None:
+    """Of an instance that prints more than its files hold the newest lines are kept."""
+    program = Counts(8_000)
+    name = bench.create("bounded", program, log_file_bytes=20_000, log_file_count=2)
+    bench.start(name)
+    program.end(bench, name)
+    bench.await_exit(name)
+    kept = bench.runtime.logs(name, 100_000)
+    assert kept.endswith(b"line 7999\ndone\nlast\n")
+    if not isinstance(bench.runtime, MemoryRuntime):
+        assert len(kept) <= 40_000
+
+
 def test_many_may_follow_one(bench: Bench) -> None:
     """Each follower gets everything."""
     program = Counts(50)

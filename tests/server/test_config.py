@@ -287,6 +287,7 @@ def test_every_key_has_a_variable_of_its_own(machine: Machine) -> None:
     """Written as a variable and read again, each key reaches itself."""
     good: dict[str, Any] = {"host": "h", "logLevel": "error", "containerRuntime": "docker", "agentImage": "i"}
     good |= {"dataDirectory": "/d", "queueDirectory": "/q", "stopAgentsOnExit": "false", "managementPort": "8002"}
+    good |= {"logFileBytes": "100000", "logFiles": "3", "logGenerations": "5"}
     good |= {"allowLocalRepositories": "false", "submoduleHosts": '["h"]', "sshKnownHostsFile": "/k"}
     good["networkPool"] = "10.0.0.0/8"
     given = {variable_name(key): good.get(key, "2000") for key in Configuration.__struct_encode_fields__}

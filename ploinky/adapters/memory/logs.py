@@ -27,6 +27,12 @@ class MemoryLogStore:
     def tail(self, instance_id: str, lines: int) -> bytes:
         return newest_lines(self._logs.get(log_names(instance_id), b"")[-TAIL_LIMIT_BYTES:], lines)
 
+    def prune(self, deployment_id: str, first_generation: int) -> None:
+        check_deployment(deployment_id)
+        for names in [names for names in self._logs if names[0] == deployment_id]:
+            if int(names[1].partition("-")[0]) < first_generation:
+                del self._logs[names]
+
     def discard(self, deployment_id: str) -> None:
         check_deployment(deployment_id)
         for names in [names for names in self._logs if names[0] == deployment_id]:

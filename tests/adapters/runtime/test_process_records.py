@@ -112,29 +112,6 @@ class TestLogs:
         assert process_runtime_logs.newest_lines(log, 1) == b"new\n"
         assert len(process_runtime_logs.newest_lines(log, 10_000_000)) <= process_runtime_logs.MAX_TAIL_BYTES
 
-    def test_are_shortened_when_they_grow_too_large(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A relist cuts a log beyond its bound down to its newest part; what is appended later follows."""
-        monkeypatch.setattr(process_runtime_logs, "MAX_LOG_BYTES", 100)
-        monkeypatch.setattr(process_runtime_logs, "MAX_TAIL_BYTES", 50)
-        name = bench.run("chatty", Exits(0))
-        bench.await_exit(name)
-        log = bench.folder / "chatty.log"
-        with log.open("ab") as file:
-            file.write(b"x" * 200 + b"newest\n")
-            file.flush()
-            bench.runtime.list("records")
-            assert log.stat().st_size == 50
-            file.write(b"later\n")
-        assert log.read_bytes().endswith(b"newest\nlater\n")
-
-    def test_are_left_alone_while_small(self, tmp_path: Path) -> None:
-        """A small log, or none, is not touched."""
-        log = tmp_path / "x.log"
-        process_runtime_logs.keep_small(log)
-        log.write_bytes(b"line\n")
-        process_runtime_logs.keep_small(log)
-        assert log.read_bytes() == b"line\n"
-
     @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
     def test_are_empty_when_something_else_is_in_their_place(self, bench: Bench, kind: str) -> None:
         """A link is not followed, a pipe is not waited for, and a relist goes on."""
@@ -212,8 +189,8 @@ class TestShim:
 
     def run_shim(self, folder: Path) -> subprocess.CompletedProcess[str]:
         source = (
-            "import sys; from pathlib import Path; from ploinky.adapters import process_runtime_shim as shim;"
-            "sys.exit(shim.run(Path(sys.argv[1])))"
+            "import sys; from ploinky.adapters import process_runtime_shim as shim, process_runtime_writer as writer;"
+            "sys.exit(shim.main(sys.argv[1], writer.start))"
         )
         return subprocess.run(
             [sys.executable, "-c", source, str(folder)], check=False, capture_output=True, text=True, timeout=30
