@@ -72,7 +72,14 @@ def why_sshd_is_missing() -> str | None:
     return None if all(found) else "OpenSSH's server and client are not installed"
 
 
+def why_bubblewrap_is_missing() -> str | None:
+    from ploinky.adapters.process_runtime_confinement import find_confinement
+
+    return find_confinement().why_no_sandbox or None
+
+
 PROBES = {
+    "bubblewrap": why_bubblewrap_is_missing,
     "docker": why_docker_is_missing,
     "podman": why_podman_is_missing,
     "redis": why_redis_is_missing,

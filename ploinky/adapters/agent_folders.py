@@ -18,6 +18,7 @@ DEPENDENCY_FILE_BYTES = 8_388_608
 NAME_CHARACTERS = 200
 FILES = 100_000
 CONTENT_BYTES = 1_073_741_824
+PASSAGE_MODE = 0o711
 CHUNK_BYTES = 1_048_576
 
 _MANIFEST = "manifest.json"
@@ -66,7 +67,8 @@ class FileAgentFolders:
         if os.path.isdir(target):  # renamed into place whole, so its existence is the proof
             return target
         parent = os.path.dirname(target)
-        os.makedirs(parent, exist_ok=True)
+        _make_passage(self._releases)
+        _make_passage(parent)
         _remove_leftovers(parent, os.path.basename(target))
         aside = tempfile.mkdtemp(prefix=f"{_TEMPORARY}{os.path.basename(target)}-", dir=parent)
         try:
@@ -74,6 +76,7 @@ class FileAgentFolders:
             os.makedirs(os.path.join(aside, ".ploinky", "queue"), exist_ok=True)
             if owner_user_id is not None:
                 _give_away(aside, owner_user_id)
+                os.chmod(aside, 0o700)  # its owner's alone, for other agents may be able to pass here
             sync_file_system(aside)
             os.rename(aside, target)
         except OSError as error:
@@ -234,6 +237,12 @@ def _name_in(manifest: bytes | None) -> object:
     except (ValueError, RecursionError):
         return None
     return content.get("name") if isinstance(content, dict) else None
+
+
+def _make_passage(directory: str) -> None:
+    """Make a folder that others may pass through, should they come so far, and not list."""
+    os.makedirs(directory, exist_ok=True)
+    os.chmod(directory, PASSAGE_MODE)
 
 
 def _give_away(folder: str, user_id: int) -> None:

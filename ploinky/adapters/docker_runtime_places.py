@@ -42,10 +42,10 @@ def own_environment(spec: InstanceSpec, image_path: str) -> dict[str, str]:
 
 def mounts(spec: InstanceSpec, *, is_labelled: bool) -> dict[str, Any]:
     """Describe the folders; labelled for SELinux in the older form, which alone can ask for that."""
-    binds = _binds(spec)
+    listed = binds(spec)
     if not is_labelled:
-        return {"Mounts": binds}
-    return {"Binds": [_labelled(bind) for bind in binds]}
+        return {"Mounts": listed}
+    return {"Binds": [_labelled(bind) for bind in listed]}
 
 
 def _labelled(bind: Mapping[str, Any]) -> str:
@@ -54,15 +54,16 @@ def _labelled(bind: Mapping[str, Any]) -> str:
     return f"{bind['Source']}:{bind['Target']}:{'ro' if bind['ReadOnly'] else 'rw'},{label}"
 
 
-def _binds(spec: InstanceSpec) -> list[dict[str, Any]]:
+def binds(spec: InstanceSpec) -> list[dict[str, Any]]:
+    """Return the folders with their places inside, outer ones first. **Source**: Engine API 1.41, `Mount`."""
     is_install = spec.install_place is not None
-    binds = [_bind(spec.code_directory, AGENT_DIRECTORY, is_read_only=is_install)]
+    own = [_bind(spec.code_directory, AGENT_DIRECTORY, is_read_only=is_install)]
     if spec.dependencies_directory:
-        binds.append(_bind(spec.dependencies_directory, DEPENDENCIES_DIRECTORY, is_read_only=not is_install))
+        own.append(_bind(spec.dependencies_directory, DEPENDENCIES_DIRECTORY, is_read_only=not is_install))
     if is_install:
-        return binds
+        return own
     return [
-        *binds,
+        *own,
         _bind(spec.agentcore_directory, AGENTCORE_DIRECTORY, is_read_only=True),
         _bind(spec.queue_directory, QUEUE_DIRECTORY),
         *(
@@ -74,7 +75,7 @@ def _binds(spec: InstanceSpec) -> list[dict[str, Any]]:
 
 def refuse_missing_folders(spec: InstanceSpec) -> None:
     """Refuse what an engine would make itself, as root, to mount it. **Raises** `RuntimeRefused`."""
-    for bind in _binds(spec):
+    for bind in binds(spec):
         if not os.path.isdir(bind["Source"]):
             raise RuntimeRefused(f"cannot create {spec.name}: {bind['Source']} is missing")
 

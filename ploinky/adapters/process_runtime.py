@@ -1,4 +1,4 @@
-"""Instances as plain processes of this machine: no engine needed, and no isolation."""
+"""Instances as processes of this machine: no engine needed, and kept apart as well as the machine allows."""
 
 import contextlib
 import os
@@ -9,11 +9,14 @@ import threading
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from ploinky.adapters.process_runtime_exec import execute
+from ploinky.adapters.process_runtime_confinement import Confinement, find_confinement
+from ploinky.adapters.process_runtime_exec import Entrance, execute
 from ploinky.adapters.process_runtime_files import (
+    ExitRecord,
     InstanceFolders,
     InstanceRecord,
     RecordBroken,
+    make_passage,
     read_exit,
     read_instance,
     read_shim,
@@ -22,10 +25,10 @@ from ploinky.adapters.process_runtime_follow import ProcessStream
 from ploinky.adapters.process_runtime_freeze import freeze, is_frozen, thaw
 from ploinky.adapters.process_runtime_identity import ProcessIdentity, end_process, end_survivors, open_process
 from ploinky.adapters.process_runtime_inside import measure
-from ploinky.adapters.process_runtime_launch import launch_document, read_report, spawn_shim
+from ploinky.adapters.process_runtime_launch import plan_launch, read_report, refuse_unreachable, spawn_shim
 from ploinky.adapters.process_runtime_logs import newest_lines
 from ploinky.adapters.process_runtime_ports import LOOPBACK, FreePorts
-from ploinky.adapters.process_runtime_shim import REFUSED
+from ploinky.adapters.process_runtime_shim import REFUSED, clear_away
 from ploinky.adapters.process_runtime_watch import Bells, watch
 from ploinky.domain.errors import RuntimeRefused, RuntimeUnavailable
 from ploinky.ports.runtime import (
@@ -52,37 +55,73 @@ UNKILLABLE_HINT = "It may wait for a disk or a share that does not answer."
 class ProcessRuntime:
     """Runs each instance under a small parent process of its own, which outlives the server.
 
-    The agent sees its host folders directly: `AGENT_DIR`, `PLOINKY_QUEUE_DIR` and `PYTHONPATH` are set here. It runs
-    as the server's own user whatever `user_id` asks for, and the network is open to it whatever `has_network` says.
+    Run by root, each agent gets the user that `user_id` asks for. With bubblewrap it gets a sandbox with the paths of
+    a container; else it sees its host folders directly and `has_network` has no effect. Either way `AGENT_DIR`,
+    `PLOINKY_QUEUE_DIR` and `PYTHONPATH` are set here.
     """
 
     kind = "process"
 
-    def __init__(self, state_directory: Path) -> None:
+    def __init__(
+        self, state_directory: Path, *, temporary_directory: Path | None = None, uses_sandbox: bool = True
+    ) -> None:
+        """Take where records are kept, and agents' temporary files where there is no sandbox to hold them.
+
+        The users of agents have to be able to pass through the second (default: beside the records).
+        """
         self._folders = InstanceFolders(state_directory)
         self._ports = FreePorts()
+        self._temporary = temporary_directory or state_directory / ".temporary"
+        self._uses_sandbox = uses_sandbox
         self._bells = Bells()
         self._children: set[int] = set()
         self._children_lock = threading.Lock()
         self._finish_what_was_cut_short()
 
+    @property
+    def confinement(self) -> Confinement:
+        """What agents are kept from on this machine; found out on the first call."""
+        return find_confinement(uses_sandbox=self._uses_sandbox)
+
     def check(self) -> Availability:
         if not hasattr(os, "pidfd_open"):
             return Availability(is_usable=False, version="", reason="needs Linux 5.3 or later, for pidfd_open")
-        return Availability(is_usable=True, version="processes, no isolation", reason="")
+        confinement = self.confinement
+        if confinement.python is None:
+            return Availability(is_usable=False, version="", reason=confinement.why_no_python)
+        return Availability(
+            is_usable=True, version=str(confinement), reason="", keeps_strangers_apart=confinement.keeps_apart
+        )
 
     def has_own_users(self) -> bool:
-        return False
+        return os.geteuid() == 0
 
     def resolve_image(self, reference: str, progress: Progress) -> Image:
-        return Image(reference="", digest=f"{sys.implementation.cache_tag}-{platform.machine()}")
+        python = self.confinement.python
+        version = python.version if python else sys.version_info
+        tag = f"{sys.implementation.name}-{version[0]}{version[1]}"
+        return Image(reference="", digest=f"{tag}-{platform.machine()}")
 
     def create(self, spec: InstanceSpec) -> str:
         digest = spec.labels.get(LABEL_SPEC_DIGEST, "")
+        refuse_unreachable(spec, self.confinement)
+        engine_id = secrets.token_hex(16)
         port = self._ports.choose() if spec.http_port else 0
-        record = InstanceRecord(spec.name, secrets.token_hex(16), digest, spec.log_path, dict(spec.labels), port)
-        if self._folders.add(record, launch_document(spec, record.engine_id, port)):
-            return record.engine_id
+        launch = plan_launch(spec, engine_id, self.confinement, self._temporary / spec.name, port)
+        record = InstanceRecord(
+            name=spec.name,
+            engine_id=engine_id,
+            spec_digest=digest,
+            log_path=spec.log_path,
+            labels=dict(spec.labels),
+            port=port,
+            groups=launch.groups,
+            temporary=launch.temporary,
+        )
+        if launch.temporary:
+            make_passage(self._temporary)
+        if self._folders.add(record, launch.document):
+            return engine_id
         folder = self._folders.path(spec.name)
         existing = read_instance(folder) if folder else None
         if existing is None:
@@ -128,10 +167,12 @@ class ProcessRuntime:
         timeout_seconds: float = EXEC_TIMEOUT_SECONDS,
         output_limit_bytes: int = EXEC_OUTPUT_LIMIT_BYTES,
     ) -> Executed:
-        _, shim, state = self._live(name, "entered")
-        if state is ObservedState.PAUSED:
+        folder, shim, state = self._live(name, "entered")
+        record = read_instance(folder)
+        if state is ObservedState.PAUSED or record is None:
             raise RuntimeRefused(f"{name} is paused, so nothing can run in it")
-        return execute(shim.pid, command, stdin, timeout_seconds, output_limit_bytes)
+        entrance = Entrance(shim.pid, record.groups, self.confinement.python)
+        return execute(entrance, command, stdin, timeout_seconds, output_limit_bytes)
 
     def stats(self, name: str) -> Usage | None:
         folder = self._folders.path(name)
@@ -245,8 +286,11 @@ class ProcessRuntime:
             record = read_instance(folder)
         except RecordBroken:
             return  # nothing is left that would tell its processes from others
-        if record is not None and not end_survivors(record.engine_id):
+        if record is None:
+            return
+        if not end_survivors(record.engine_id, record.groups):
             raise RuntimeRefused(f"{record.name} left processes that cannot be killed", hint=UNKILLABLE_HINT)
+        clear_away(record.groups, record.temporary)
 
     def _end_shim(self, identity: ProcessIdentity, grace_seconds: float) -> None:
         descriptor = open_process(identity)
@@ -273,13 +317,18 @@ class ProcessRuntime:
 
 
 def _observe(folder: Path, record: InstanceRecord) -> Observation:
-    state, exit_code = _state(folder)
+    state, ended = _state(folder)
     return Observation(
-        name=record.name, engine_id=record.engine_id, state=state, labels=record.labels, exit_code=exit_code
+        name=record.name,
+        engine_id=record.engine_id,
+        state=state,
+        labels=record.labels,
+        exit_code=ended.exit_code if ended else None,
+        is_out_of_memory=ended.is_out_of_memory if ended else None,
     )
 
 
-def _state(folder: Path) -> tuple[ObservedState, int | None]:
+def _state(folder: Path) -> tuple[ObservedState, ExitRecord | None]:
     try:
         shim = read_shim(folder)
         if shim is None:
@@ -295,4 +344,4 @@ def _state(folder: Path) -> tuple[ObservedState, int | None]:
             ended = read_exit(folder)
     except RecordBroken:
         return ObservedState.UNKNOWN, None
-    return ObservedState.EXITED, ended.exit_code if ended else None
+    return ObservedState.EXITED, ended

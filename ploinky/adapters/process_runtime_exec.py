@@ -12,10 +12,11 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from ploinky.adapters import process_runtime_exec_child
 from ploinky.adapters.exec_output import ExecOutput
+from ploinky.adapters.process_runtime_confinement import AgentPython, with_agent_python
 from ploinky.adapters.process_runtime_identity import end_marked
 from ploinky.adapters.process_runtime_inside import find_agent
 from ploinky.domain.errors import RuntimeRefused, RuntimeUnavailable
@@ -26,23 +27,39 @@ EXEC_VARIABLE = "PLOINKY_EXEC"
 KILLED_EXIT_CODE = 137
 READ_BYTES = 64 * 1024
 """What a pipe holds: one read empties it."""
-_LIMITS = ("RLIMIT_CORE", "RLIMIT_NOFILE", "RLIMIT_DATA", "RLIMIT_AS", "RLIMIT_NPROC", "RLIMIT_FSIZE")
-_NAMESPACES = {"mnt": "--mount", "pid": "--pid", "net": "--net", "ipc": "--ipc", "uts": "--uts", "cgroup": "--cgroup"}
+_LIMITS = {
+    "Max core file size": "RLIMIT_CORE",
+    "Max open files": "RLIMIT_NOFILE",
+    "Max data size": "RLIMIT_DATA",
+    "Max address space": "RLIMIT_AS",
+    "Max processes": "RLIMIT_NPROC",
+    "Max file size": "RLIMIT_FSIZE",
+}
+_NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup")
+
+
+class Entrance(NamedTuple):
+    """What leads to an agent."""
+
+    shim_pid: int
+    groups: tuple[str, ...]
+    """Its control groups."""
+    python: AgentPython | None
 
 
 def execute(
-    shim_pid: int, command: tuple[str, ...], stdin: bytes, timeout_seconds: float, output_limit_bytes: int
+    entrance: Entrance, command: tuple[str, ...], stdin: bytes, timeout_seconds: float, output_limit_bytes: int
 ) -> Executed:
     """Run a command to its end. **Raises** `RuntimeRefused` when the agent has ended or cannot be looked into."""
-    agent = find_agent(shim_pid)
+    agent = find_agent(entrance.shim_pid)
     if agent is None:
         raise RuntimeRefused("the instance has just ended")
     mark = secrets.token_hex(16)
     try:
-        order = _order(agent, command, mark)
+        order = _order(agent, entrance, command, mark)
     except OSError as error:
         raise RuntimeRefused(f"the agent cannot be looked into: {error.strerror}") from error
-    child = _spawn(_entrance(agent), order, mark)
+    child = _spawn(order, mark)
     output = ExecOutput(output_limit_bytes)
     deadline = time.monotonic() + timeout_seconds
     try:
@@ -61,7 +78,7 @@ def execute(
                     stream.close()
 
 
-def _order(agent: int, command: tuple[str, ...], mark: str) -> dict[str, Any]:
+def _order(agent: int, entrance: Entrance, command: tuple[str, ...], mark: str) -> dict[str, Any]:
     """Describe the command as a sibling of the agent. Raises `OSError` when the agent has ended."""
     process = Path(f"/proc/{agent}")
     pairs = (entry.partition(b"=") for entry in (process / "environ").read_bytes().split(b"\0") if entry)
@@ -69,34 +86,41 @@ def _order(agent: int, command: tuple[str, ...], mark: str) -> dict[str, Any]:
     status = dict(line.split(":", 1) for line in (process / "status").read_text("utf-8").splitlines() if ":" in line)
     user, group = (int(status[key].split()[1]) for key in ("Uid", "Gid"))
     is_same_user = user == os.geteuid()
-    program = [sys.executable, "-s", "-P", *command[1:]] if command[0] == "python3" else list(command)
     return {
-        "command": program,
+        "agent": agent,
+        "namespaces": [name for name in _NAMESPACES if _namespace(agent, name) != _namespace(None, name)],
+        "control_groups": entrance.groups,
+        "command": with_agent_python(command, entrance.python),
         "environment": {**environment, EXEC_VARIABLE: mark},
         "directory": environment.get("AGENT_DIR", "/"),
-        "limits": {name: resource.prlimit(agent, getattr(resource, name)) for name in _LIMITS},
+        "limits": _limits((process / "limits").read_text("ascii")),
         "user": None if is_same_user else user,
         "group": None if is_same_user else group,
         "groups": None if is_same_user else [int(word) for word in status["Groups"].split()],
     }
 
 
-def _entrance(agent: int) -> list[str]:
-    """Return what leads into the agent's sandbox: nothing where it has none."""
-    differing = [option for name, option in _NAMESPACES.items() if _namespace(agent, name) != _namespace(None, name)]
-    return ["nsenter", "--target", str(agent), *differing, "--"] if differing else []
+def _limits(content: str) -> dict[str, list[int]]:
+    """Read soft and hard limits from `/proc/{pid}/limits`: prlimit(2) needs a right that root may not have."""
+    found: dict[str, list[int]] = {}
+    for line in content.splitlines():
+        name = next((name for name in _LIMITS if line.startswith(name)), None)
+        if name is not None:
+            bounds = line.removeprefix(name).split()[:2]
+            found[_LIMITS[name]] = [resource.RLIM_INFINITY if word == "unlimited" else int(word) for word in bounds]
+    return found
 
 
 def _namespace(pid: int | None, name: str) -> str:
     return os.readlink(f"/proc/{'self' if pid is None else pid}/ns/{name}")
 
 
-def _spawn(entrance: list[str], order: dict[str, Any], mark: str) -> "subprocess.Popen[bytes]":
+def _spawn(order: dict[str, Any], mark: str) -> "subprocess.Popen[bytes]":
     reading, writing = os.pipe()
     script = process_runtime_exec_child.__file__
     try:
         child = subprocess.Popen(
-            [*entrance, sys.executable, "-I", "-S", script, str(reading)],
+            [sys.executable, "-I", "-S", script, str(reading)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

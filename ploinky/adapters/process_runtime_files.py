@@ -26,6 +26,7 @@ from ploinky.domain.errors import RuntimeRefused, StorageFull
 INSTANCE_FILE = "instance.json"
 MAX_RECORD_BYTES = 1024 * 1024
 MAX_INSTANCES = 100_000
+PASSAGE_MODE = 0o711
 
 _NEW_PREFIX = ".new-"
 _REMOVED_PREFIX = ".removed-"
@@ -48,12 +49,17 @@ class InstanceRecord(msgspec.Struct, frozen=True):
     labels: dict[str, str]
     port: int = 0
     """Where its own web server has to listen; 0 when it has none."""
+    groups: tuple[str, ...] = ()
+    """Its control groups."""
+    temporary: str = ""
+    """Its folder for temporary files, where it is one of this machine."""
 
 
 class ExitRecord(msgspec.Struct, frozen=True):
     """How an instance ended."""
 
     exit_code: int
+    is_out_of_memory: bool | None = None
 
 
 class ShimRecord(msgspec.Struct, frozen=True):
@@ -126,6 +132,15 @@ class InstanceFolders:
 
     def drop(self, folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def make_passage(directory: Path) -> None:
+    """Make a folder that everybody passes through and nobody lists. Idempotent. Raises `RuntimeRefused`."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(PASSAGE_MODE)
+    except OSError as error:
+        raise RuntimeRefused(f"{directory} cannot be made: {error.strerror}") from error
 
 
 def read_instance(folder: Path) -> InstanceRecord | None:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from ploinky.adapters.process_runtime_shim import all_pids, boot_id, read_stat
+from ploinky.adapters.process_runtime_shim import GROUP_PROCESSES_FILE, all_pids, boot_id, read_stat
 
 MARKER_VARIABLE = "PLOINKY_PROCESS"
 """Set to the engine id in every agent: it tells those who outlived their shim from strangers."""
@@ -69,19 +69,19 @@ def end_process(descriptor: int, grace_seconds: float) -> bool:
     return has_ended(descriptor, KILL_WAIT_SECONDS)
 
 
-def end_survivors(marker: str) -> bool:
-    """Kill what outlived its shim: whatever carries the marker. True when none is left.
+def end_survivors(marker: str, groups: tuple[str, ...]) -> bool:
+    """Kill what outlived its shim: whatever carries the marker or is in its control groups. True when none is left.
 
     A shim that ended in order leaves nothing of the agent behind, but commands that ran beside it are not its own.
     """
-    return end_marked(MARKER_VARIABLE, marker)
+    return end_marked(MARKER_VARIABLE, marker, groups)
 
 
-def end_marked(variable: str, value: str) -> bool:
-    """Kill whatever carries a value in its environment. True when none is left."""
+def end_marked(variable: str, value: str, groups: tuple[str, ...] = ()) -> bool:
+    """Kill whatever carries a value in its environment or is in the groups. True when none is left."""
     marker = f"{variable}={value}".encode()
     deadline = time.monotonic() + KILL_WAIT_SECONDS
-    while survivors := _survivors(marker):
+    while survivors := _survivors(marker, groups):
         poll = select.poll()
         for descriptor in survivors:
             send(descriptor, signal.SIGKILL)
@@ -94,17 +94,25 @@ def end_marked(variable: str, value: str) -> bool:
     return True
 
 
-def _survivors(marker: bytes) -> list[int]:
+def _survivors(marker: bytes, groups: tuple[str, ...]) -> list[int]:
     this_boot = boot_id()
+    members = frozenset(pid for group in groups for pid in _members(group))
     found = []
     for pid in all_pids():
         stat = read_stat(pid)
-        if stat is None or not _carries(pid, marker):
+        if stat is None or stat.state == "Z" or not (pid in members or _carries(pid, marker)):
             continue
         descriptor = open_process(ProcessIdentity(pid, stat.start_ticks, this_boot))
         if descriptor is not None:
             found.append(descriptor)
     return found
+
+
+def _members(group: str) -> list[int]:
+    try:
+        return [int(line) for line in Path(group, GROUP_PROCESSES_FILE).read_text().split()]
+    except OSError:
+        return []  # it is gone, so nobody is in it
 
 
 def _carries(pid: int, marker: bytes) -> bool:

@@ -1,8 +1,8 @@
 """The runtimes of this machine, by name, and which one `auto` means."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from ploinky.domain.errors import InstanceNotFound, RuntimeUnavailable
+from ploinky.domain.errors import InstanceNotFound, RuntimeUnavailable, SourceNotTrusted
 from ploinky.domain.specs import RuntimeChoice
 from ploinky.ports.runtime import Availability, Runtime
 
@@ -10,9 +10,10 @@ from ploinky.ports.runtime import Availability, Runtime
 class Runtimes:
     """Choose among runtimes by asking them."""
 
-    def __init__(self, runtimes: Mapping[str, Runtime]) -> None:
-        """Take them in the order of preference."""
+    def __init__(self, runtimes: Mapping[str, Runtime], trusts: Callable[[str], bool] = lambda _: False) -> None:
+        """Take them in the order of preference, and who tells which repositories the operator trusts."""
         self.by_kind = dict(runtimes)
+        self._trusts = trusts
 
     def get(self, kind: str) -> Runtime:
         """Return a runtime that is wired here. Raises `InstanceNotFound` when this server has none of that kind."""
@@ -21,8 +22,12 @@ class Runtimes:
             raise InstanceNotFound(f"This server has no runtime {kind!r}")
         return runtime
 
-    def choose(self, asked: RuntimeChoice, *, needs_image: bool) -> Runtime:
-        """Return the runtime asked for, or the first usable one. Blocks; raises `RuntimeUnavailable`, saying why."""
+    def choose(self, asked: RuntimeChoice, repository: str, *, needs_image: bool) -> Runtime:
+        """Return the runtime asked for, or the first usable one. Blocks.
+
+        Raises `RuntimeUnavailable`, saying why, and `SourceNotTrusted` when the runtime would not keep the
+        repository's agents apart from the server.
+        """
         kinds = list(self.by_kind) if asked is RuntimeChoice.AUTO else [str(asked)]
         reasons: list[str] = []
         for kind in kinds:
@@ -32,6 +37,11 @@ class Runtimes:
             runtime = self.by_kind.get(kind)
             availability = runtime.check() if runtime else Availability(False, "", "is not part of this server")
             if runtime is not None and availability.is_usable:
+                if not availability.keeps_strangers_apart and not self._trusts(repository):
+                    raise SourceNotTrusted(
+                        f"{repository} is not trusted, and the runtime {kind} keeps nothing apart here",
+                        runtime=availability.version,
+                    )
                 return runtime
             reasons.append(f"{kind}: {availability.reason}")
         raise RuntimeUnavailable(

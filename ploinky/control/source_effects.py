@@ -92,7 +92,7 @@ class SourceEffects:
         spec, release = state.rollout.spec, state.rollout.release
 
         def work() -> Command:
-            runtime = self._world.runtimes.choose(spec.runtime, needs_image=spec.image is not None)
+            runtime = self._world.runtimes.choose(spec.runtime, spec.repository, needs_image=spec.image is not None)
             image = runtime.resolve_image(release.image, lambda line: self._progress(intent.subject_id, line))
             return RecordImage(
                 subject_id=intent.subject_id,

@@ -14,7 +14,7 @@
     │   ├── RouteTaken, RepositoryExists, AlreadyInitialised, VersionConflict, IdempotencyConflict
     │   └── JournalConflict
     ├── Denied
-    │   └── Unauthenticated
+    │   └── Unauthenticated, SourceNotTrusted
     ├── Unavailable             try again later
     │   ├── Overloaded, ShuttingDown, DeploymentNotReady
     │   ├── RuntimeUnavailable, SourceUnavailable, QueueUnavailable
@@ -224,6 +224,16 @@ class Unauthenticated(Denied):
 
     code = "UNAUTHENTICATED"
     hint = "Send it as `X-API-Key` or `Authorization: Bearer`."
+
+
+class SourceNotTrusted(Denied):
+    """This repository is not trusted to run without being kept apart."""
+
+    code = "SOURCE_NOT_TRUSTED"
+    hint = (
+        "Install bubblewrap, start the server as root, or use a container engine; or name the repository, or the "
+        "folder of it, in `trustedSources` if its code may do all that the server's user may."
+    )
 
 
 class Overloaded(Unavailable):

@@ -35,6 +35,8 @@ class Availability(NamedTuple):
     """Why it is not usable, as one clause with what to do; empty when it is."""
     reaches_sockets: bool = True
     """Whether a Unix socket that an agent makes in its queue can be spoken to from here."""
+    keeps_strangers_apart: bool = True
+    """Whether its agents can reach neither the server nor each other; else it runs trusted sources only."""
 
 
 class Image(NamedTuple):

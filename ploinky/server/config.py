@@ -38,6 +38,8 @@ RUNTIME_VARIABLE = "CONTAINER_RUNTIME"
 
 PATH_CHARACTERS = 1024
 LEAST_POOL_PREFIX, MOST_POOL_PREFIX = 8, 24
+TRUSTED_SOURCES = 100
+SOURCE_PATTERN = r"^(https?://|file:///|/)[^\x00-\x20]*\Z"
 
 _PATHS = (
     ("data_directory", "dataDirectory"),
@@ -153,6 +155,11 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     ] = None
     """Absolute once loaded; None = chosen, see `choose_queue_directory`."""
     stop_agents_on_exit: bool = True
+    trusted_sources: Annotated[
+        tuple[Annotated[str, msgspec.Meta(pattern=SOURCE_PATTERN, max_length=PATH_CHARACTERS)], ...],
+        msgspec.Meta(max_length=TRUSTED_SOURCES, description="a list of URLs and of absolute paths of folders"),
+    ] = ()
+    """Repositories that are these, or below them, may run where nothing keeps an agent apart from the server."""
 
 
 class Loaded(NamedTuple):
@@ -207,16 +214,17 @@ def allowed_values() -> Mapping[str, str]:
     return {field.encode_name: allowed(field.type) for field in fields}
 
 
-def choose_queue_directory(configuration: Configuration) -> Path:
+def choose_queue_directory(configuration: Configuration, agents_place: Path | None = None) -> Path:
     """Return where the agents' queues lie, made when it is not there yet.
 
-    The configured folder, else one in memory where that outlives a logout, else `queues` in the data directory.
-    Raises `ConfigurationInvalid` when none can be made.
+    The configured folder, else one in memory where that outlives a logout, else `queues` where agents' folders lie
+    (default: the data directory). Raises `ConfigurationInvalid` when none can be made.
     """
     place = None if configuration.queue_directory else memory_place(configuration.data_directory)
     if place is not None:
         return place
-    place = Path(configuration.queue_directory or os.path.join(configuration.data_directory, "queues"))
+    beside = agents_place or Path(configuration.data_directory)
+    place = Path(configuration.queue_directory) if configuration.queue_directory else beside / "queues"
     key = "queueDirectory" if configuration.queue_directory else "dataDirectory"
     try:
         if key == "dataDirectory":

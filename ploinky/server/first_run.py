@@ -15,7 +15,7 @@ from ploinky.domain.routing import Route
 from ploinky.domain.specs import DeploymentSpec, RuntimeChoice
 from ploinky.journal.dispatcher import Context
 from ploinky.ports.runtime import Availability
-from ploinky.server.installation import read_profile, write_address, write_launcher, write_profile
+from ploinky.server.installation import DEMO_REPOSITORY, read_profile, write_address, write_launcher, write_profile
 from ploinky.server.node import Node
 from ploinky.usecases.deployments import Variables
 
@@ -148,7 +148,7 @@ def usable_runtime(runtimes: Runtimes) -> tuple[str, list[str]]:
 
 def demo_repository(directory: Path) -> Path:
     """Return the git repository of the bundled demo agent, made on the first call."""
-    target = directory / "demo-repository"
+    target = directory / DEMO_REPOSITORY
     if (target / ".git" / "refs" / "heads" / "main").exists():
         return target
     shutil.rmtree(target, ignore_errors=True)

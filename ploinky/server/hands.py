@@ -27,6 +27,7 @@ from ploinky.domain.release import ReleaseDefaults
 from ploinky.ports.courier import Courier
 from ploinky.ports.logs import LogBounds
 from ploinky.server.agentcore_copy import install_agentcore
+from ploinky.server.agents_place import agents_place
 from ploinky.server.config import Configuration, choose_queue_directory
 from ploinky.server.core import Core
 from ploinky.server.progress import ProgressBoard
@@ -42,10 +43,12 @@ class Hands:
     def __init__(self, core: Core, configuration: Configuration) -> None:
         """Make them; nothing runs yet."""
         self.progress = ProgressBoard()
-        queues = str(choose_queue_directory(configuration))
+        directory = core.storage.directory
+        place = agents_place(directory, has_processes=configuration.container_runtime in {"auto", "process"})
+        queues = str(choose_queue_directory(configuration, place))
         self._courier = FileCourier(queues, asyncio.get_running_loop(), log.warning)
         self.traffic = TaskTraffic(core.views, core.commander, self._courier, core.orders, SignsOfLife(core.clock))
-        self.world = _make_world(core, configuration, self._courier, Path(queues))
+        self.world = _make_world(core, configuration, self._courier, Path(queues), place)
         self.exchanges = Exchanges()
         self.addresses = Addresses(core.views, self.world)
         self.readiness = WebReadiness(
@@ -82,22 +85,22 @@ class Hands:
         self._courier.close()
 
 
-def _make_world(core: Core, configuration: Configuration, courier: Courier, queues: Path) -> World:
+def _make_world(core: Core, configuration: Configuration, courier: Courier, queues: Path, place: Path) -> World:
     directory = core.storage.directory
     site = Site(
         journal_id=core.storage.store.journal_id,
         epoch=core.storage.head.epoch,
-        agentcore_directory=str(install_agentcore(directory)),
+        agentcore_directory=str(install_agentcore(place)),
         is_root=os.geteuid() == 0,
         own_user_id=os.geteuid(),
         log_bounds=LogBounds(configuration.log_file_bytes, configuration.log_files, configuration.log_generations),
     )
     return World(
-        runtimes=make_runtimes(configuration, directory, queues),
+        runtimes=make_runtimes(configuration, directory, queues, place),
         courier=courier,
         sources=make_sources(configuration, directory),
-        folders=make_folders(directory),
-        dependencies=make_dependencies(directory),
+        folders=make_folders(place),
+        dependencies=make_dependencies(place),
         environments=Environments(core.views, core.orders),
         secrets=core.storage.secrets,
         logs=FileLogStore(str(directory / "logs")),

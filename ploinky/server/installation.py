@@ -9,6 +9,8 @@ from typing import TypedDict
 
 PROFILE_FILE = "profile.json"
 LAUNCHER_FILE = "ploinky"
+DEMO_REPOSITORY = "demo-repository"
+"""The bundled demo agent, as a git repository."""
 ADDRESS_FILE = "address"
 """Where the running server listens, for `ploinky keys recover`."""
 

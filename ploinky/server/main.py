@@ -139,7 +139,7 @@ def build_base_image(progress: Callable[[str], None], kind: str) -> str:
     """
     engines = {"docker": DockerRuntime(), "podman": PodmanRuntime()}
     try:
-        runtime = Runtimes(engines).choose(RuntimeChoice(kind), needs_image=True)
+        runtime = Runtimes(engines).choose(RuntimeChoice(kind), repository="", needs_image=True)
         return engines[runtime.kind].build_base_image(progress).reference
     finally:
         for engine in engines.values():

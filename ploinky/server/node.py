@@ -176,7 +176,10 @@ class Node:
         for instance_id, state in self._reachable():
             if state.status is Status.STOPPED:
                 self.core.commander.give(RemoveInstance(subject_id=instance_id), SHUTDOWN)
-        await self._until_none(lambda state: state.is_remove_requested)
+        # By what they are, too: that their removal is asked for shows only after the next commit.
+        await self._until_none(
+            lambda state: state.is_remove_requested or state.status in {Status.CREATED, Status.STOPPED}
+        )
 
     async def _until_none(self, matches: Callable[[Instance], bool]) -> bool:
         return await self.core.watch.until(

@@ -8,15 +8,20 @@ from ploinky.adapters.dependency_folders import FileDependencyFolders
 from ploinky.adapters.docker_runtime import DockerRuntime, PodmanRuntime
 from ploinky.adapters.dulwich_sources import DulwichSources
 from ploinky.adapters.process_runtime import ProcessRuntime
+from ploinky.adapters.trusted_sources import TrustedSources
 from ploinky.control.runtimes import Runtimes
 from ploinky.ports.dependencies import DependencyFolders
 from ploinky.ports.runtime import Runtime
 from ploinky.ports.sources import AgentFolders, Sources
 from ploinky.server.config import Configuration
+from ploinky.server.installation import DEMO_REPOSITORY
 
 
-def make_runtimes(configuration: Configuration, directory: Path, queues: Path) -> Runtimes:
-    """Make the runtimes in the order of preference; a configured one is the only one."""
+def make_runtimes(configuration: Configuration, directory: Path, queues: Path, place: Path) -> Runtimes:
+    """Make the runtimes in the order of preference; a configured one is the only one.
+
+    `place` is where agents with users of their own can reach what is theirs.
+    """
     known: dict[str, Runtime] = {
         engine.kind: engine(
             default_image=configuration.agent_image,
@@ -26,9 +31,10 @@ def make_runtimes(configuration: Configuration, directory: Path, queues: Path) -
         )
         for engine in (DockerRuntime, PodmanRuntime)
     }
-    known["process"] = ProcessRuntime(directory / "processes")
+    known["process"] = ProcessRuntime(directory / "processes", temporary_directory=place / "temporary")
     chosen = configuration.container_runtime
-    return Runtimes(known if chosen == "auto" else {chosen: known[chosen]})
+    trusts = TrustedSources([*configuration.trusted_sources, str(directory / DEMO_REPOSITORY)], directory)
+    return Runtimes(known if chosen == "auto" else {chosen: known[chosen]}, trusts)
 
 
 def make_sources(configuration: Configuration, directory: Path) -> Sources:
@@ -41,11 +47,11 @@ def make_sources(configuration: Configuration, directory: Path) -> Sources:
     )
 
 
-def make_dependencies(directory: Path) -> DependencyFolders:
+def make_dependencies(place: Path) -> DependencyFolders:
     """Make what keeps installed dependencies."""
-    return FileDependencyFolders(directory / "dependencies")
+    return FileDependencyFolders(place / "dependencies")
 
 
-def make_folders(directory: Path) -> AgentFolders:
+def make_folders(place: Path) -> AgentFolders:
     """Make what prepares agents' folders."""
-    return FileAgentFolders(directory / "releases")
+    return FileAgentFolders(place / "releases")

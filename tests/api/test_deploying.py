@@ -1,11 +1,11 @@
 """Deploy, change and take off, as people see it through the API."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.server.outside import Gate
 from tests.server.running import RunningServer, run_to_end
 from tests.server.sample_agent import sample_repository
 from tests.waiting import wait_until
@@ -39,7 +39,10 @@ def test_the_deployer_decides_who_may_call(server: RunningServer, repository: Pa
 def test_nobody_enters_before_it_is_known_who_may(server: RunningServer, tmp_path: Path) -> None:
     """While the first rollout runs, a deployment that will be public asks for a key; a known caller's task waits."""
     agent = sample_repository(tmp_path / "agent", '{"name": "sample", "access": "public", "run": ["./late"]}')
-    late = f"#!/bin/sh\nwhile [ ! -e {tmp_path}/gate ]; do sleep 0.02; done\nexec {sys.executable} -m agentcore\n"
+    gate = Gate()
+    host, _, port = str(gate).partition(":")
+    waiting = f"import socket; socket.create_connection(('{host}', {port})).recv(1)"
+    late = f'#!/bin/sh\npython3 -c "{waiting}" 2>/dev/null\nexec python3 -m agentcore\n'
     (agent.directory / "late").write_text(late)
     (agent.directory / "late").chmod(0o755)
     agent.commit({})
@@ -47,7 +50,7 @@ def test_nobody_enters_before_it_is_known_who_may(server: RunningServer, tmp_pat
     assert server.ask("POST", "/early/echo", b"x").code == "UNAUTHENTICATED"
     accepted = server.ask("POST", "/early/echo?async=true", b"x", X_API_Key=server.key)
     assert accepted.status == 202
-    (tmp_path / "gate").touch()
+    gate.touch()
     assert server.await_task(accepted.document["id"], "succeeded")["result"] == ["x"]
     assert server.await_rollout(deployment_id)["state"] == "running"
     assert server.ask("POST", "/early/echo", b"x").status == 200

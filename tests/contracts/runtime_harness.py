@@ -3,13 +3,16 @@
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import pytest
 
 from ploinky.adapters.memory.runtime import MemoryRuntime
+from ploinky.adapters.process_runtime import ProcessRuntime
 from ploinky.ports.runtime import (
     LABEL_JOURNAL,
     LABEL_SPEC_DIGEST,
@@ -31,6 +34,20 @@ LOOPBACK = "127.0.0.1"
 def eventually(condition: Callable[[], bool], what: str) -> None:
     """Wait until a condition holds, or fail saying what was awaited."""
     wait_until(condition, timeout_seconds=DEADLINE_SECONDS, what=what)
+
+
+def process_runtime(folder: Path, *, uses_sandbox: bool = False) -> ProcessRuntime:
+    """Make the process runtime with all it keeps in one folder."""
+    return ProcessRuntime(folder / "state", temporary_directory=folder / "temporary", uses_sandbox=uses_sandbox)
+
+
+@contextmanager
+def reachable_folder() -> Iterator[Path]:
+    """Give a folder that agents who are users of their own can pass through, which pytest's are not."""
+    with TemporaryDirectory(prefix="ploinky-test-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        yield folder
 
 
 class Program(Protocol):

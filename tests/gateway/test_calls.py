@@ -1,10 +1,10 @@
 """Calls to a deployment, as callers see them: the agent's own data, or an error in the one format."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.server.outside import Gate
 from tests.server.running import RunningServer
 
 pytestmark = pytest.mark.usefixtures("deployment_id")
@@ -128,9 +128,9 @@ def test_refuses_what_is_too_large(server: RunningServer) -> None:
     assert (answer.status, answer.code) == (413, "BODY_TOO_LARGE")
 
 
-def test_goes_on_without_the_caller(server: RunningServer, tmp_path: Path) -> None:
+def test_goes_on_without_the_caller(server: RunningServer) -> None:
     """After `syncWaitSeconds` the caller gets 202 with where to look, and the task ends all the same."""
-    gate = tmp_path / "gate"
+    gate = Gate()
     assert server.api("PUT", "/settings/syncWaitSeconds", {"value": 0.2}).status == 200
     try:
         answer = server.ask("POST", "/sample/gate", {"params": [str(gate)]})

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tests.server.outside import Gate, Notes
 from tests.server.running import RunningServer
 
 
@@ -15,18 +16,19 @@ def test_cancels_a_running_task(server: RunningServer, deployment_id: str, tmp_p
     assert server.ask("GET", "/sample/echo").status == 200
 
 
-def test_cancels_a_waiting_task(server: RunningServer, deployment_id: str, tmp_path: Path) -> None:
+def test_cancels_a_waiting_task(server: RunningServer, deployment_id: str) -> None:
     """A task behind the agent's concurrency is cancelled at once and never runs."""
-    gate, notes = tmp_path / "gate", tmp_path / "notes"
+    gate, notes = Gate(), Notes()
     busy = [server.ask("POST", "/sample/gate?async=true", {"params": [str(gate)]}).document["id"] for _ in range(4)]
     waiting = server.ask("POST", "/sample/note?async=true", {"params": [str(notes)]}).document["id"]
     assert server.deployment(deployment_id)["tasks"]["waiting"] == 1
     cancelled = server.api("DELETE", f"/tasks/{waiting}").document
     assert cancelled["state"] == "cancelled"
     gate.touch()
-    for task_id in busy:
-        server.await_task(task_id, "succeeded")
-    assert not notes.exists()
+    with notes:
+        for task_id in busy:
+            server.await_task(task_id, "succeeded")
+        assert notes.lines() == []
 
 
 def test_cancelling_twice_is_the_same(server: RunningServer, deployment_id: str, tmp_path: Path) -> None:

@@ -1,23 +1,23 @@
 """The same Idempotency-Key is the same task, for as long as the task is known."""
 
-from pathlib import Path
-
 import pytest
 
+from tests.server.outside import Gate, Notes
 from tests.server.running import RunningServer
 
 pytestmark = pytest.mark.usefixtures("deployment_id")
 
 
-def test_a_repetition_is_the_same_task(server: RunningServer, tmp_path: Path) -> None:
+def test_a_repetition_is_the_same_task(server: RunningServer) -> None:
     """Repeating a request with its key runs nothing again and gives the same answer, also long after the end."""
-    notes = tmp_path / "notes"
-    body = {"params": [str(notes)]}
-    answers = [server.ask("POST", "/sample/note", body, Idempotency_Key="one") for _ in range(3)]
+    with Notes() as notes:
+        body = {"params": [str(notes)]}
+        answers = [server.ask("POST", "/sample/note", body, Idempotency_Key="one") for _ in range(3)]
+        written = notes.lines()
     assert {answer.status for answer in answers} == {200}
     assert {answer.body for answer in answers} == {b'"noted"'}
     assert len({answer.headers["x-ploinky-task"] for answer in answers}) == 1
-    assert len(notes.read_text().splitlines()) == 1
+    assert len(written) == 1
 
 
 def test_another_request_conflicts(server: RunningServer) -> None:
@@ -35,9 +35,9 @@ def test_a_failed_task_stays_failed(server: RunningServer) -> None:
     assert answers[0].headers["x-ploinky-task"] == answers[1].headers["x-ploinky-task"]
 
 
-def test_a_repetition_joins_a_running_task(server: RunningServer, tmp_path: Path) -> None:
+def test_a_repetition_joins_a_running_task(server: RunningServer) -> None:
     """A repetition while the task runs waits for the same end."""
-    gate = tmp_path / "gate"
+    gate = Gate()
     body = {"params": [str(gate)]}
     first = server.ask("POST", "/sample/gate?async=true", body, Idempotency_Key="four")
     again = server.ask("POST", "/sample/gate?async=true", body, Idempotency_Key="four")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.hostile.conftest import SECRET, Victims
+from tests.server.outside import Gate
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
@@ -67,9 +68,9 @@ def test_does_not_read_a_huge_result(victims: Victims) -> None:
     victims.remove(hostile)
 
 
-def test_nobody_answers_for_others(victims: Victims, tmp_path: Path) -> None:
+def test_nobody_answers_for_others(victims: Victims) -> None:
     """Results for the tasks of another deployment change nothing there."""
-    gate = tmp_path / "gate"
+    gate = Gate()
     victim = victims.submit(victims.good_id, "gate", str(gate))
     victims.server.await_task(victim, "running")
     hostile = victims.attack("of_others")

@@ -9,11 +9,14 @@ def handle(params, context):
     return params
 """
 NOTE = """
-import os
+import socket
 
 def handle(params, context):
-    with open(params[0], "a") as file:
-        file.write(f"{context.task_id} {context.attempt}\\n")
+    host, _, port = params[0].partition(":")
+    with socket.create_connection((host, int(port))) as notes:
+        notes.sendall(f"{context.task_id} {context.attempt}\\n".encode())
+        notes.shutdown(socket.SHUT_WR)
+        notes.recv(1)
     return "noted"
 """
 FAIL = """
@@ -32,13 +35,19 @@ def handle(params, context):
     return "slept"
 """
 GATE = """
-import os
-import time
+import signal
+import socket
 
 def handle(params, context):
-    # Ends when the test makes the file.
-    while not os.path.exists(params[0]):
-        time.sleep(0.01)
+    # Ends when the test opens its gate; what is no address of one is never opened.
+    host, _, port = params[0].partition(":")
+    if not port:
+        signal.pause()
+    try:
+        with socket.create_connection((host, int(port))) as gate:
+            gate.recv(1)
+    except OSError:
+        pass
     return "opened"
 """
 VARIABLE = """

@@ -290,6 +290,7 @@ def test_every_key_has_a_variable_of_its_own(machine: Machine) -> None:
     good |= {"logFileBytes": "100000", "logFiles": "3", "logGenerations": "5"}
     good |= {"allowLocalRepositories": "false", "submoduleHosts": '["h"]', "sshKnownHostsFile": "/k"}
     good["networkPool"] = "10.0.0.0/8"
+    good |= {"trustedSources": '["/srv/agents"]'}
     given = {variable_name(key): good.get(key, "2000") for key in Configuration.__struct_encode_fields__}
     given["PLOINKY_SYNC_WAIT_SECONDS"] = "20"
     origins = machine.load(**given).origins

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.server.outside import Gate, Notes
 from tests.server.running import Answer, RunningServer
 from tests.server.sample_agent import sample_repository
 from tests.waiting import wait_until
@@ -74,7 +75,7 @@ def test_stops_what_is_only_starting(tmp_path: Path) -> None:
 
 def test_refuses_new_work_while_stopping(server: RunningServer, tmp_path: Path) -> None:
     """While running tasks finish, new calls are refused as retryable."""
-    gate = tmp_path / "gate"
+    gate = Gate()
     thread, answers = ask_aside(server, "/sample/gate", {"params": [str(gate)]})
     server.signal(signal.SIGTERM)
     wait_until(lambda: server.ask("GET", "/sample/echo").status == 503, what="a refusal")
@@ -89,7 +90,8 @@ def test_refuses_new_work_while_stopping(server: RunningServer, tmp_path: Path) 
 
 def test_a_second_signal_leaves_at_once(server: RunningServer, tmp_path: Path) -> None:
     """Who presses Ctrl-C twice does not wait; the next start finds the task and ends it."""
-    body = {"params": [str(tmp_path / "gate")]}
+    gate = Gate()
+    body = {"params": [str(gate)]}
     task_id = server.ask("POST", "/sample/gate?async=true", body).document["id"]
     server.await_task(task_id, "running")
     server.signal(signal.SIGINT)
@@ -99,7 +101,7 @@ def test_a_second_signal_leaves_at_once(server: RunningServer, tmp_path: Path) -
     again = RunningServer(tmp_path)
     try:
         again.key = server.key
-        (tmp_path / "gate").touch()
+        gate.touch()
         assert again.await_task(task_id, "succeeded")["result"] == "opened"
         assert again.stop() == 0
     finally:
@@ -129,7 +131,7 @@ def test_starts_again_where_it_was(server: RunningServer, tmp_path: Path) -> Non
 
 def test_waiting_tasks_outlive_a_restart(server: RunningServer, tmp_path: Path) -> None:
     """What was accepted and did not run before the stop runs after the next start."""
-    gate = tmp_path / "gate"
+    gate = Gate()
     answers = [server.ask("POST", "/sample/gate?async=true", {"params": [str(gate)]}) for _ in range(6)]
     tasks = [answer.document["id"] for answer in answers]
     server.kill()
@@ -145,7 +147,7 @@ def test_waiting_tasks_outlive_a_restart(server: RunningServer, tmp_path: Path) 
 
 def test_adopts_agents_after_a_crash(server: RunningServer, tmp_path: Path) -> None:
     """Killed, the server leaves its agents at work; the next one takes them over and repeats nothing."""
-    gate, notes = tmp_path / "gate", tmp_path / "notes"
+    gate = Gate()
     task_id = server.ask("POST", "/sample/gate?async=true", {"params": [str(gate)]}).document["id"]
     server.await_task(task_id, "running")
     wait_until(lambda: server.task(task_id)["attempt"] == 1, what="the attempt")
@@ -158,8 +160,9 @@ def test_adopts_agents_after_a_crash(server: RunningServer, tmp_path: Path) -> N
         task = again.await_task(task_id, "succeeded")
         assert task["attempt"] == 1
         assert set(agents) & set(again.agent_processes())
-        assert again.ask("POST", "/sample/note", {"params": [str(notes)]}).document == "noted"
-        assert len(notes.read_text().splitlines()) == 1
+        with Notes() as notes:
+            assert again.ask("POST", "/sample/note", {"params": [str(notes)]}).document == "noted"
+            assert len(notes.lines()) == 1
         assert again.stop() == 0
         assert not again.agent_processes()
     finally:

@@ -4,17 +4,16 @@ import json
 import os
 import signal
 import stat
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ploinky.adapters.process_runtime import ProcessRuntime
+from ploinky.adapters.process_runtime_launch import MAX_FILE_BYTES
 from ploinky.adapters.process_runtime_shim import read_stat
 from ploinky.domain.errors import RuntimeRefused
 from ploinky.ports.runtime import ObservedState
-from tests.contracts.runtime_harness import Bench, IgnoresTerm, Says, Sleeps, eventually
+from tests.contracts.runtime_harness import Bench, IgnoresTerm, Says, Sleeps, eventually, process_runtime
 
 ESCAPES = """
 import os, signal, time
@@ -41,9 +40,9 @@ STANDARD_SIGNALS = (1 << 31) - 1
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    runtime = ProcessRuntime(tmp_path / "state")
-    bench = Bench(runtime, tmp_path, "containment")
+def bench(folder: Path) -> Iterator[Bench]:
+    runtime = process_runtime(folder)
+    bench = Bench(runtime, folder, "containment")
     yield bench
     bench.remove_all()
     runtime.close()
@@ -69,11 +68,13 @@ class TestEnvironment:
         monkeypatch.setenv("SERVER_SECRET", "must stay here")
         seen = json.loads(bench.output_of("env", "import os, json; print(json.dumps(dict(os.environ)))"))
         assert seen.pop("PLOINKY_PROCESS")
-        assert seen.pop("PATH").startswith(str(Path(sys.executable).parent))
+        assert seen.pop("PATH").endswith("/usr/bin:/sbin:/bin")
         seen.pop("LC_CTYPE", None)  # set by Python itself
         assert seen == {
             "GREETING": "hello",
             "LANG": "C.UTF-8",
+            "HOME": str(bench.folder / "temporary" / bench.name("env")),
+            "TMPDIR": str(bench.folder / "temporary" / bench.name("env")),
             "AGENT_DIR": str(bench.folder / "code"),
             "PLOINKY_QUEUE_DIR": str(bench.folder / "queue"),
             "PYTHONPATH": str(bench.folder / "agentcore"),
@@ -110,15 +111,23 @@ class TestEnvironment:
             os.close(reading)
             os.close(writing)
 
-    def test_bounds_memory_files_and_core_dumps(self, bench: Bench) -> None:
+    def test_bounds_files_and_core_dumps(self, bench: Bench) -> None:
         """The kernel enforces the limits on the agent's process."""
         source = (
-            "import resource as r; print([r.getrlimit(x)[1] for x in (r.RLIMIT_DATA, r.RLIMIT_NOFILE, r.RLIMIT_CORE)])"
+            "import resource as r; print([r.getrlimit(x)[1] for x in (r.RLIMIT_FSIZE, r.RLIMIT_NOFILE, r.RLIMIT_CORE)])"
         )
-        data_bytes, open_files, core_bytes = json.loads(bench.output_of("limits", source))
-        assert data_bytes == 128 * 1024 * 1024
+        file_bytes, open_files, core_bytes = json.loads(bench.output_of("limits", source))
+        assert file_bytes == MAX_FILE_BYTES
         assert 0 < open_files <= 4096
         assert core_bytes == 0
+
+    def test_removes_the_temporary_folder_with_the_end(self, bench: Bench) -> None:
+        """Each agent has one of its own, which nobody else can look into, and which goes with it."""
+        source = (
+            "import os, tempfile; open(tempfile.mkstemp()[1]).close(); print(oct(os.stat(os.environ['HOME']).st_mode))"
+        )
+        assert bench.output_of("tidy", source).strip() == "0o40700"
+        eventually(lambda: list((bench.folder / "temporary").iterdir()) == [], "the folder is removed")
 
     def test_starts_with_ordinary_signals(self, bench: Bench) -> None:
         """Nothing is blocked or ignored, though Python, which starts it, ignores some signals itself."""

@@ -5,17 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from ploinky.adapters.process_runtime import ProcessRuntime
+from ploinky.adapters.process_runtime_launch import MAX_FILE_BYTES
 from ploinky.adapters.process_runtime_shim import read_stat
-from tests.contracts.runtime_harness import Bench, Sleeps, eventually
+from tests.contracts.runtime_harness import Bench, Sleeps, eventually, process_runtime
 
 STAYS = "import os, time; os.fork() or (os.setsid(), time.sleep(600)); print(os.getpid(), flush=True)"
-LIMITS = "import resource; print(resource.getrlimit(resource.RLIMIT_DATA)[0], resource.getrlimit(resource.RLIMIT_CORE))"
+LIMITS = (
+    "import resource; print(resource.getrlimit(resource.RLIMIT_FSIZE)[0], resource.getrlimit(resource.RLIMIT_CORE))"
+)
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(ProcessRuntime(tmp_path / "state"), tmp_path, "exec")
+def bench(folder: Path) -> Bench:
+    return Bench(process_runtime(folder), folder, "exec")
 
 
 def marked(bench: Bench) -> list[int]:
@@ -43,9 +45,9 @@ def test_what_a_command_started_ends_with_the_instance(bench: Bench) -> None:
 
 def test_a_command_has_the_limits_of_the_agent(bench: Bench) -> None:
     """What bounds the agent bounds each command beside it."""
-    name = bench.run_until_it_speaks("agent", Sleeps(), memory_bytes=100 * 1024 * 1024)
+    name = bench.run_until_it_speaks("agent", Sleeps())
     done = bench.runtime.exec(name, ("python3", "-c", LIMITS))
-    assert done.stdout == b"104857600 (0, 0)\n"
+    assert done.stdout == f"{MAX_FILE_BYTES} (0, 0)\n".encode()
     bench.remove_all()
 
 

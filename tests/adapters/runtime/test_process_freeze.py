@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 
 from ploinky.adapters import process_runtime_freeze
-from ploinky.adapters.process_runtime import ProcessRuntime
 from ploinky.adapters.process_runtime_freeze import PAUSED_FILE
 from ploinky.adapters.process_runtime_shim import read_stat
 from ploinky.domain.errors import RuntimeRefused
 from ploinky.ports.runtime import ObservedState
-from tests.contracts.runtime_harness import Bench, Says, eventually
+from tests.contracts.runtime_harness import Bench, Says, eventually, process_runtime
 
 FAMILY = """
 import os, signal, sys
@@ -27,8 +26,8 @@ signal.pause()
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(ProcessRuntime(tmp_path / "state"), tmp_path, "freeze")
+def bench(folder: Path) -> Bench:
+    return Bench(process_runtime(folder), folder, "freeze")
 
 
 def family(bench: Bench) -> tuple[str, list[int]]:
@@ -47,21 +46,21 @@ def test_reaches_what_left_the_session(bench: Bench) -> None:
         bench.runtime.pause(name)
         assert states(pids) == {"T"}
         bench.runtime.resume(name)
-        assert states(pids) == {"S"}
+        assert states(pids) <= {"R", "S"}
     finally:
         bench.remove_all()
     assert states(pids) == set()
 
 
-def test_is_found_and_resumed_by_the_next_server(bench: Bench, tmp_path: Path) -> None:
+def test_is_found_and_resumed_by_the_next_server(bench: Bench, folder: Path) -> None:
     """A pause outlives the server: the next one sees it and can end it."""
     name, pids = family(bench)
     try:
         bench.runtime.pause(name)
-        successor = ProcessRuntime(tmp_path / "state")
+        successor = process_runtime(folder)
         assert [found.state for found in successor.list("freeze")] == [ObservedState.PAUSED]
         successor.resume(name)
-        assert states(pids) == {"S"}
+        assert states(pids) <= {"R", "S"}
     finally:
         bench.remove_all()
 
@@ -90,7 +89,7 @@ def test_an_end_while_paused_is_seen(bench: Bench) -> None:
     bench.remove_all()
 
 
-def test_gives_up_on_what_does_not_stop(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gives_up_on_what_does_not_stop(bench: Bench, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When a process does not stop in time everything goes on, and the refusal says so."""
     monkeypatch.setattr(process_runtime_freeze, "FREEZE_WAIT_SECONDS", -1.0)
     name, pids = family(bench)
@@ -98,7 +97,7 @@ def test_gives_up_on_what_does_not_stop(bench: Bench, tmp_path: Path, monkeypatc
         with pytest.raises(RuntimeRefused, match="does not stop"):
             bench.runtime.pause(name)
         assert bench.state(name) is ObservedState.RUNNING
-        assert states(pids) == {"S"}
-        assert not (tmp_path / "state" / name / PAUSED_FILE).exists()
+        assert states(pids) <= {"R", "S"}
+        assert not (folder / "state" / name / PAUSED_FILE).exists()
     finally:
         bench.remove_all()

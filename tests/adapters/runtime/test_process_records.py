@@ -11,19 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from ploinky.adapters import process_runtime, process_runtime_logs
-from ploinky.adapters.process_runtime import ProcessRuntime
+from ploinky.adapters import process_runtime as adapter
+from ploinky.adapters import process_runtime_logs
 from ploinky.adapters.process_runtime_files import InstanceFolders
 from ploinky.adapters.process_runtime_shim import read_stat
 from ploinky.domain.errors import RuntimeRefused, RuntimeUnavailable, StorageFull
 from ploinky.ports.runtime import ObservedState
-from tests.contracts.runtime_harness import Bench, Exits, Sleeps, eventually
+from tests.contracts.runtime_harness import Bench, Exits, Sleeps, eventually, process_runtime
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    runtime = ProcessRuntime(tmp_path / "state")
-    bench = Bench(runtime, tmp_path, "records")
+def bench(folder: Path) -> Iterator[Bench]:
+    runtime = process_runtime(folder)
+    bench = Bench(runtime, folder, "records")
     yield bench
     bench.remove_all()
     runtime.close()
@@ -99,7 +99,7 @@ def test_are_cleared_of_interrupted_work_at_the_start(bench: Bench) -> None:
     folders = InstanceFolders(bench.folder / "state")
     assert folders.set_aside(name) is not None
     (bench.folder / "state" / ".new-0123").mkdir()
-    ProcessRuntime(bench.folder / "state")
+    process_runtime(bench.folder)
     assert list((bench.folder / "state").iterdir()) == []
     eventually(lambda: bench.runtime.list("records") == [] and read_stat(pid) is None, "the process ends")
 
@@ -155,10 +155,10 @@ class TestFailure:
         aside = InstanceFolders(bench.folder / "state").set_aside(name)
         assert aside is not None
         with monkeypatch.context() as patch:
-            patch.setattr(process_runtime, "end_survivors", lambda _marker: False)
-            ProcessRuntime(bench.folder / "state")
+            patch.setattr(adapter, "end_survivors", lambda _marker, _groups: False)
+            process_runtime(bench.folder)
         assert aside.exists()
-        ProcessRuntime(bench.folder / "state")
+        process_runtime(bench.folder)
         assert not aside.exists()
 
     def test_of_the_shim_is_no_outcome(self, bench: Bench) -> None:
@@ -202,7 +202,7 @@ class TestShim:
         done = self.run_shim(folder)
         assert (done.returncode, done.stdout) == (0, "started")
         assert {path.name for path in folder.iterdir()} == {"instance.json", "process.json", "exit.json"}
-        assert json.loads((folder / "exit.json").read_bytes()) == {"exit_code": 6}
+        assert json.loads((folder / "exit.json").read_bytes())["exit_code"] == 6
 
     def test_stands_back_when_another_has_it(self, bench: Bench) -> None:
         """The second shim of an instance runs nothing."""
@@ -224,4 +224,4 @@ class TestShim:
         done = self.run_shim(folder)
         assert done.returncode == 1
         assert done.stdout.startswith("refused: no-such-program")
-        assert json.loads((folder / "exit.json").read_bytes()) == {"exit_code": 127}
+        assert json.loads((folder / "exit.json").read_bytes())["exit_code"] == 127

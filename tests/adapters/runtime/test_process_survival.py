@@ -8,22 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from ploinky.adapters.process_runtime import ProcessRuntime
 from ploinky.adapters.process_runtime_shim import read_stat
 from ploinky.domain.errors import RuntimeRefused
 from ploinky.ports.runtime import ObservedState
-from tests.contracts.runtime_harness import Bench, Says, Sleeps, eventually
+from tests.contracts.runtime_harness import Bench, Says, Sleeps, eventually, process_runtime
 
 JOURNAL = "survival"
 SERVER = """
 import os, signal, sys
 from pathlib import Path
-from ploinky.adapters.process_runtime import ProcessRuntime
 from ploinky.adapters.process_runtime_launch import spawn_shim
-from tests.contracts.runtime_harness import Bench, Says
+from tests.contracts.runtime_harness import Bench, Says, process_runtime
 
 folder, mode, source = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-bench = Bench(ProcessRuntime(folder / "state"), folder, "survival")
+bench = Bench(process_runtime(folder), folder, "survival")
 name = bench.create("agent", Says(source))
 if mode == "spawned":
     spawn_shim(folder / "state" / name)
@@ -48,12 +46,7 @@ def run_killed_server(folder: Path, mode: str, source: str) -> None:
 
 
 def next_server(folder: Path) -> Bench:
-    return Bench(ProcessRuntime(folder / "state"), folder, JOURNAL)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path
+    return Bench(process_runtime(folder), folder, JOURNAL)
 
 
 def test_is_found_running_after_the_server_was_killed(folder: Path) -> None:
