@@ -11,6 +11,7 @@ import aiohttp
 from yarl import URL
 
 from ploinky.control.addresses import Addresses
+from ploinky.control.arrivals import Arrivals
 from ploinky.control.exchanges import Exchanges
 from ploinky.domain.errors import AgentUnreachable, DeploymentNotReady, Invalid
 from ploinky.domain.routing import Match
@@ -27,7 +28,6 @@ from ploinky.gateway.websocket import (
     refuse_websocket,
 )
 from ploinky.usecases.problems import problem
-from ploinky.views.views import Views
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +52,9 @@ class Cut(Exception):
 class Proxy:
     """Forward as it comes, both ways, streaming; answer ourselves only when nothing has been answered yet."""
 
-    def __init__(self, views: Views, addresses: Addresses, exchanges: Exchanges) -> None:
+    def __init__(self, arrivals: Arrivals, addresses: Addresses, exchanges: Exchanges) -> None:
         """Take who serves, where they are reached, and who counts what is under way."""
-        self._views = views
+        self._arrivals = arrivals
         self._addresses = addresses
         self._exchanges = exchanges
         self._upstream = Upstream()
@@ -125,7 +125,7 @@ class Proxy:
 
         Raises `Cut` when it was ended early, `DeploymentNotReady` when nobody serves.
         """
-        serving = self._views.serving_instances(passage.match.deployment_id)
+        serving = await self._arrivals.serving(passage.match.deployment_id)
         instance_id = self._exchanges.choose([key for key, _ in serving])
         task = asyncio.current_task()
         if instance_id is None or task is None:

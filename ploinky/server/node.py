@@ -8,6 +8,7 @@ from typing import Any
 from ploinky import __version__
 from ploinky.api.app import create_app
 from ploinky.api.services import Services
+from ploinky.control.arrivals import Arrivals
 from ploinky.domain.commands import FailRollout, RemoveInstance, StopInstance
 from ploinky.domain.deployment import SHUTDOWN_CODE, Step
 from ploinky.domain.instance import LIVE, Instance, Status
@@ -68,7 +69,8 @@ class Node:
         )
         accounts = TaskAccounts(core.views, storage.store, core.codec, core.orders, core.pools, storage.signer)
         tasks = Tasks(core.commander, core.waiters, core.orders, core.ids, accounts)
-        self.proxy = Proxy(core.views, hands.addresses, hands.exchanges)
+        arrivals = Arrivals(core.views, core.commander, core.watch)
+        self.proxy = Proxy(arrivals, hands.addresses, hands.exchanges)
         self.gateway = Gateway(core.views, tasks, accounts, core.ids, self.proxy, configuration.sync_wait_seconds)
         self.log_feed = LogFeed(core.views, hands.world.runtimes, hands.world.logs, core.pools)
         self.is_ready = False
