@@ -4,20 +4,20 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from ploinky.adapters.dulwich_sources_process import run_child
 from ploinky.adapters.dulwich_sources_record import read_record
+from ploinky.adapters.dulwich_sources_redaction import redacted
 from ploinky.domain.errors import PloinkyError, SourceInvalid, SourceUnavailable, StorageFull
-from ploinky.domain.source_urls import Location, parse_location, without_users
+from ploinky.domain.source_urls import Location, parse_location
 from ploinky.ports.sources import CacheRecord, Checkout, Credentials, Progress, Source
 
 BRANCH_CHARACTERS = 255
 PROGRESS_CHARACTERS = 300
-SECRET_CHARACTERS = 4
-"""Shorter ones stand in ordinary words."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
@@ -67,7 +67,8 @@ class DulwichSources:
                 raise SourceInvalid(f"A {kind}'s name has between 1 and {BRANCH_CHARACTERS} characters")
         wish = {"branch": source.branch, "revision": source.revision, "is_fresh": is_fresh, "asked_at": time.time()}
         answer = self._run(location, source.credentials, {"operation": "fetch", **wish}, progress)
-        return _checkout(answer)
+        checkout = _checkout(answer)
+        return checkout._replace(reason=redacted(checkout.reason, source.credentials))
 
     def checkout(self, url: str, commit: str) -> Checkout:
         location = parse_location(url)
@@ -94,7 +95,7 @@ class DulwichSources:
     def _run(
         self, location: Location, credentials: Credentials | None, request: dict[str, Any], progress: Progress
     ) -> dict[str, Any]:
-        redact = _redaction(credentials)
+        redact = partial(redacted, credentials=credentials)
         request |= self._settings | {
             "parent_pid": os.getpid(),
             "repos": self._repos,
@@ -118,19 +119,6 @@ def _checkout(answer: dict[str, Any]) -> Checkout:
 def _check_commit(commit: str) -> None:
     if not _COMMIT.fullmatch(commit):
         raise SourceInvalid(f"{commit[:80]!r} is not a full commit id", hint="It has 40 hex digits.")
-
-
-def _redaction(credentials: Credentials | None) -> Redact:
-    """Return what takes the credentials out of a text, wherever they stand in it."""
-    secrets = (credentials.password, credentials.ssh_key.strip()) if credentials else ()
-
-    def redact(text: str) -> str:
-        for secret in secrets:
-            if len(secret) >= SECRET_CHARACTERS:
-                text = text.replace(secret, "***")
-        return without_users(text)
-
-    return redact
 
 
 def _shown(redact: Redact, progress: Progress) -> Callable[[str], None]:

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from dulwich.repo import Repo
 
 from ploinky.adapters.dulwich_sources_failures import Away, Refusal, refusal_of
 from ploinky.adapters.dulwich_sources_record import read_record, write_record, write_warnings
+from ploinky.adapters.dulwich_sources_redaction import redacted
 from ploinky.adapters.dulwich_sources_remote import Remote
 from ploinky.adapters.dulwich_sources_submodules import Submodule, submodules_of
 from ploinky.adapters.dulwich_sources_tree import TreeWriter
@@ -65,7 +66,7 @@ class Cache:
         try:
             found = self._found(remote, wish)
         except Refusal as refusal:
-            self._record.note_error(refusal.message)
+            self._record.note_error(redacted(refusal.message, remote.credentials))
             raise
         finally:
             write_record(self._directory, self._record)
@@ -98,13 +99,14 @@ class Cache:
         with self._reading(commit) as repo:
             return submodules_of(repo.object_store, _commit(repo, commit).tree)
 
-    def checked_out(self, commit: str, submodules: Mapping[bytes, str]) -> str:
+    def checked_out(self, commit: str, submodules: Mapping[bytes, str], warnings: Sequence[str] = ()) -> str:
         """Return the folder of a commit that was fetched before. Raises `Refusal`.
 
-        `submodules` are the folders to put at the paths of this commit's submodules.
+        `submodules` are the folders to put at the paths of this commit's submodules, `warnings` what is to be said of
+        those.
         """
         with self._reading(commit) as repo:
-            return self._materialised(repo, ObjectID(commit.encode()), submodules)
+            return self._materialised(repo, ObjectID(commit.encode()), submodules, warnings)
 
     def changes(self, before: str, after: str) -> list[str]:
         """Compare two commits that were fetched before. Raises `Refusal`."""
@@ -158,7 +160,7 @@ class Cache:
                 if not isinstance(refusal, Away) or remembered not in repo.refs:
                     raise
                 self._report(f"{refusal.message}; using the commit fetched last")
-                self._record.note_error(refusal.message)
+                self._record.note_error(redacted(refusal.message, remote.credentials))
                 commit = ObjectID(repo.refs[remembered])
                 self._make_readable(repo, commit)
                 return Found(commit, True, self._age_seconds(wish, commit), refusal.message)
@@ -212,7 +214,9 @@ class Cache:
         if not submodules_of(repo.object_store, _commit(repo, commit.decode()).tree):
             self._materialised(repo, commit, {})
 
-    def _materialised(self, repo: Repo, commit_id: ObjectID, submodules: Mapping[bytes, str]) -> str:
+    def _materialised(
+        self, repo: Repo, commit_id: ObjectID, submodules: Mapping[bytes, str], warnings: Sequence[str] = ()
+    ) -> str:
         directory = os.path.join(self._checkouts, commit_id.decode())
         if os.path.isdir(directory):
             return directory
@@ -223,7 +227,7 @@ class Cache:
             writer = TreeWriter(repo.object_store, aside, self._report, submodules)
             writer.write(commit.tree)
             sync_file_system(aside)
-            write_warnings(self._directory, commit_id.decode(), writer.warnings)
+            write_warnings(self._directory, commit_id.decode(), [*writer.warnings, *warnings])
             os.rename(aside, directory)
         return directory
 

@@ -92,8 +92,13 @@ class Operations:
             submodule.path: self._submodule(location, submodule, depth + 1, is_offline=is_offline)
             for submodule in submodules
         }
+        warnings = [
+            f"{submodule.shown}: {warning}"
+            for submodule in submodules
+            for warning in read_warnings(_cache_of(folders[submodule.path]), submodule.commit)
+        ]
         with self._cache(location) as cache:
-            return cache.checked_out(commit, folders)
+            return cache.checked_out(commit, folders, warnings)
 
     def _submodule(self, parent: Location, submodule: Submodule, depth: int, *, is_offline: bool) -> str:
         self._submodules += 1
@@ -124,6 +129,11 @@ class Operations:
         directory = self._directory(location)
         with locked(directory, self._report):
             yield Cache(directory, location.address, self._report, self._request["ttl_seconds"])
+
+
+def _cache_of(checkout: str) -> str:
+    """Return the cache that a checkout's folder is in."""
+    return os.path.dirname(os.path.dirname(checkout))
 
 
 def _tell_changes(paths: list[str], report: Report) -> None:

@@ -40,10 +40,15 @@ class RepositoryPolls:
         self._clock = clock
         self._due: dict[str, float] = {}
         self._failures: dict[str, int] = {}
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """Look no more: the server is stopping, and nothing new should begin."""
+        self._is_stopped = True
 
     async def run(self) -> None:
-        """Look at what is due, for ever."""
-        while True:
+        """Look at what is due, until stopped."""
+        while not self._is_stopped:
             await self.look()
             await asyncio.sleep(TICK_SECONDS)
 
@@ -87,7 +92,7 @@ class RepositoryPolls:
         following = followers(repository.url, self._views)
         for branch in sorted({str(branch_of(state)) for state in following.values()} & heads.keys()):
             commit = heads[branch]
-            if repository.heads.get(branch) == commit:
+            if self._is_stopped or repository.heads.get(branch) == commit:
                 continue
             behind = [
                 key for key, state in following.items() if branch_of(state) == branch and is_behind(state, commit)

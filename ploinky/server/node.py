@@ -135,6 +135,7 @@ class Node:
     async def stop(self) -> None:
         """Refuse new work, let what is under way finish, stop the agents if so configured, and record it all."""
         self.gateway.is_draining = True
+        self.hands.polls.stop()
         self.core.feed.close()
         self.log_feed.close()
         await asyncio.gather(

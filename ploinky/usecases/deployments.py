@@ -78,7 +78,7 @@ class Deployments:
         known = self._views.find_deployment(route.domain, route.path)
         if known is not None:
             present = self.get(known).state.spec
-            is_same = present.repository == spec.repository
+            is_same = (present.repository, present.repository_name) == (spec.repository, spec.repository_name)
             spec = msgspec.structs.replace(
                 spec,
                 secrets=present.secrets if variables.secret is None else {},

@@ -132,6 +132,15 @@ def test_a_revision_stays(server: RunningServer, agents: GitRepository) -> None:
     server.api("DELETE", f"/deployments/{deployment_id}")
 
 
+def test_pointers_of_large_files_are_a_warning(server: RunningServer, agents: GitRepository) -> None:
+    """Whoever deploys hears that a file's content is not there."""
+    agents.commit({"team/first/model.bin": "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"})
+    deployment_id = server.serve("/large", "first", agents.directory, subfolder="team")
+    (warning,) = server.deployment(deployment_id)["warnings"]
+    assert "team/first/model.bin" in warning
+    server.api("DELETE", f"/deployments/{deployment_id}")
+
+
 def test_a_branch_and_a_revision_contradict_each_other(server: RunningServer, agents: GitRepository) -> None:
     """A deployment follows the one or stays at the other."""
     wanted = {"domain": "localhost", "path": "/x", "agent": "first", "repository": str(agents.directory)}

@@ -162,6 +162,20 @@ def test_a_broken_commit_is_tried_once(tmp_path: Path) -> None:
     run(tmp_path, check)
 
 
+def test_a_stopping_server_begins_nothing(tmp_path: Path) -> None:
+    """Once stopped, a branch that moved is left to the next start, and the loop ends."""
+
+    async def check(at: Looking) -> None:
+        await at.look()
+        at.commit("two")
+        at.polls.stop()
+        await at.look()
+        await at.polls.run()
+        assert at.events("deployment.updated") == 0
+
+    run(tmp_path, check)
+
+
 def test_what_nobody_follows_is_not_asked(tmp_path: Path) -> None:
     """A stopped deployment follows nothing; neither does a repository that is polled no more."""
 

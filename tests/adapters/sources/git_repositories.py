@@ -61,6 +61,8 @@ class GitServer:
         """Answers that brought objects."""
         self.authorizations: list[str] = []
         """What came with requests as `Authorization`."""
+        self.is_telltale = False
+        """Refuse with an error that repeats what came as `Authorization`, plain and as it was sent."""
         self.redirect = ""
         """Send everybody there instead, when it is not empty."""
         self.is_stuck = threading.Event()
@@ -137,6 +139,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.front.authorizations += [value for name, value in self.headers.items() if name == "Authorization"]
         if self.front.redirect:
             self._answer(302, [("Location", self.front.redirect + self.path)], b"")
+            return
+        if self.front.is_telltale and (sent := self.headers.get("Authorization")):
+            plain = base64.b64decode(sent.removeprefix("Basic ")).decode()
+            line = f"ERR you sent {sent}, that is {plain}\n"
+            self._answer(
+                200,
+                [("Content-Type", "application/x-git-upload-pack-advertisement")],
+                f"001e# service=git-upload-pack\n0000{len(line) + 4:04x}{line}".encode(),
+            )
             return
         if self.front.status != 200:
             self._answer(self.front.status, [], b"")

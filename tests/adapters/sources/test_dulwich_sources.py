@@ -1,5 +1,6 @@
 """What a `DulwichSources` does beyond the contract: kinds of names, errors in words, credentials, folders."""
 
+import base64
 import contextlib
 import os
 import stat
@@ -237,6 +238,22 @@ def test_credentials_do_not_make_another_cache(
     private_server.password = "changed"
     sources.fetch(Source(url, credentials=Credentials("user", "changed")), print)
     assert len(list((tmp_path / "repos").iterdir())) == 1
+
+
+def test_a_server_that_repeats_the_credentials_does_not_spread_them(
+    sources: DulwichSources, repository: GitRepository, private_server: GitServer, tmp_path: Path
+) -> None:
+    """Whatever it says about them, neither the error nor a file shows them."""
+    repository.commit({"a": "one"})
+    private_server.is_telltale = True
+    lines: list[str] = []
+    with pytest.raises((SourceInvalid, SourceUnavailable), match="you sent") as caught:
+        sources.fetch(Source(private_server.url("agents/.git"), credentials=CREDENTIALS), lines.append)
+    kept = [path.read_text(errors="replace") for path in (tmp_path / "repos").rglob("*") if path.is_file()]
+    encoded = base64.b64encode(f"user:{PASSWORD}".encode()).decode()
+    for text in (caught.value.message, caught.value.advice, repr(caught.value), *lines, *kept):
+        assert PASSWORD not in text
+        assert encoded not in text
 
 
 @pytest.mark.parametrize("is_same_host", [True, False])

@@ -82,6 +82,18 @@ def test_a_checkout_with_submodules_is_made_again_without_a_server(
     assert (Path(sources.checkout(url, commit).directory) / "inner/f").read_text() == "inner"
 
 
+def test_what_is_to_be_said_of_a_submodule_is_said(
+    sources: DulwichSources, inner: GitRepository, outer: GitRepository, server: GitServer
+) -> None:
+    """A pointer of Git LFS in it is a warning of the whole, each time."""
+    commit = inner.commit({"large": "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"})
+    add_submodule(outer, "inner", "../../inner/.git", commit)
+    for _ in range(2):
+        (warning,) = sources.fetch(Source(server.url("outer/.git")), print).warnings
+        assert warning.startswith("inner: Git LFS")
+        assert "large" in warning
+
+
 def test_submodules_of_submodules_are_fetched(
     sources: DulwichSources, inner: GitRepository, outer: GitRepository, server: GitServer, tmp_path: Path
 ) -> None:
