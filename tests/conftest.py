@@ -78,11 +78,16 @@ def why_bubblewrap_is_missing() -> str | None:
     return find_confinement().why_no_sandbox or None
 
 
+def why_registry_is_missing() -> str | None:
+    return None if shutil.which("docker-registry") else "docker-registry is not installed"
+
+
 PROBES = {
     "bubblewrap": why_bubblewrap_is_missing,
     "docker": why_docker_is_missing,
     "podman": why_podman_is_missing,
     "redis": why_redis_is_missing,
+    "registry": why_registry_is_missing,
     "sshd": why_sshd_is_missing,
     "strace": why_strace_is_missing,
 }

@@ -11,7 +11,8 @@ import tempfile
 from ploinky.adapters.durable_folders import sync_file_system
 from ploinky.domain.dependencies import DEPENDENCY_FILES
 from ploinky.domain.errors import AgentNotFound, SourceInvalid, StorageFull
-from ploinky.ports.sources import AGENT_FOLDER_DEPTH, AGENT_SIGNS, AGENTS_LIMIT, DOCKERFILE, AgentFolder, FoundAgent
+from ploinky.domain.release import DOCKERFILE
+from ploinky.ports.sources import AGENT_FOLDER_DEPTH, AGENT_SIGNS, AGENTS_LIMIT, AgentFolder, FoundAgent
 
 MANIFEST_BYTES = 262_144
 DEPENDENCY_FILE_BYTES = 8_388_608

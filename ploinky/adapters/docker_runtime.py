@@ -38,6 +38,8 @@ from ploinky.adapters.docker_runtime_places import refuse_missing_folders
 from ploinky.adapters.docker_runtime_stats import read_usage
 from ploinky.adapters.docker_runtime_trial import Findings, try_out
 from ploinky.domain.errors import PloinkyError, RuntimeRefused, RuntimeUnavailable
+from ploinky.domain.specs import PinnedImage
+from ploinky.ports.images import BuildSpec, RegistryLogin
 from ploinky.ports.runtime import (
     EXEC_OUTPUT_LIMIT_BYTES,
     EXEC_TIMEOUT_SECONDS,
@@ -117,8 +119,16 @@ class DockerRuntime:
     def has_own_users(self) -> bool:
         return self._identity() is Identity.ALLOCATED
 
-    def resolve_image(self, reference: str, progress: Progress) -> Image:
-        return self._images.resolve(reference, progress)
+    def resolve_image(
+        self, reference: str, progress: Progress, *, is_renewed: bool = False, login: RegistryLogin | None = None
+    ) -> Image:
+        return self._images.resolve(reference, progress, is_renewed=is_renewed, login=login)
+
+    def restore_image(self, reference: str, pin: PinnedImage, login: RegistryLogin | None = None) -> Image | None:
+        return self._images.restore(reference, pin, login)
+
+    def build_image(self, spec: BuildSpec, progress: Progress) -> Image:
+        return self._images.build(spec, progress, self._connections.separate)
 
     def build_base_image(self, progress: Progress) -> Image:
         """Build the agent base image from this machine's Debian packages. Idempotent: it is built anew.

@@ -31,6 +31,8 @@ from ploinky.adapters.process_runtime_ports import LOOPBACK, FreePorts
 from ploinky.adapters.process_runtime_shim import REFUSED, clear_away
 from ploinky.adapters.process_runtime_watch import Bells, watch
 from ploinky.domain.errors import RuntimeRefused, RuntimeUnavailable
+from ploinky.domain.specs import PinnedImage
+from ploinky.ports.images import BuildSpec, RegistryLogin
 from ploinky.ports.runtime import (
     EXEC_OUTPUT_LIMIT_BYTES,
     EXEC_TIMEOUT_SECONDS,
@@ -96,7 +98,18 @@ class ProcessRuntime:
     def has_own_users(self) -> bool:
         return os.geteuid() == 0
 
-    def resolve_image(self, reference: str, progress: Progress) -> Image:
+    def restore_image(self, reference: str, pin: PinnedImage, login: RegistryLogin | None = None) -> Image | None:
+        return self._python()
+
+    def build_image(self, spec: BuildSpec, progress: Progress) -> Image:
+        return self._python()
+
+    def resolve_image(
+        self, reference: str, progress: Progress, *, is_renewed: bool = False, login: RegistryLogin | None = None
+    ) -> Image:
+        return self._python()
+
+    def _python(self) -> Image:
         python = self.confinement.python
         version = python.version if python else sys.version_info
         tag = f"{sys.implementation.name}-{version[0]}{version[1]}"

@@ -15,6 +15,7 @@ from ploinky.api.deployments import DeploymentRoutes, InstanceRoutes
 from ploinky.api.events import EventRoutes
 from ploinky.api.logs import LogRoutes
 from ploinky.api.operations import OperationRoutes
+from ploinky.api.registries import RegistryRoutes
 from ploinky.api.repositories import RepositoryRoutes
 from ploinky.api.services import AnyRequest, Services, request_id_of
 from ploinky.api.system import ProbeRoutes, SystemRoutes
@@ -53,6 +54,7 @@ def _app(services: Services, openapi_config: OpenAPIConfig | None) -> Litestar:
             EventRoutes,
             RepositoryRoutes,
             WebhookRoutes,
+            RegistryRoutes,
             SystemRoutes,
             ProbeRoutes,
         ],

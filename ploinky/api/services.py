@@ -19,6 +19,7 @@ from ploinky.usecases.event_feed import EventFeed
 from ploinky.usecases.keys import Keys
 from ploinky.usecases.log_feed import LogFeed
 from ploinky.usecases.operations import Operations
+from ploinky.usecases.registries import Registries
 from ploinky.usecases.repositories import Repositories
 from ploinky.usecases.task_accounts import TaskAccounts
 from ploinky.usecases.tasks import Tasks
@@ -34,6 +35,7 @@ class Services(NamedTuple):
     deployments: Deployments
     repositories: Repositories
     webhooks: Webhooks
+    registries: Registries
     tasks: Tasks
     accounts: TaskAccounts
     keys: Keys

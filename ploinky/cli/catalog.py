@@ -15,6 +15,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Agents": {
         "new": ("new:new", "Make a new agent from a template."),
         "repo": ("repo:repo", "Give names to repositories of agents."),
+        "registry": ("registry:registry", "Give passwords for private registries of images."),
         "deploy": ("deploy:deploy", "Deploy an agent at a path, or again with what is new."),
         "undeploy": ("deploy:undeploy", "Remove a deployment."),
         "deployments": ("listings:deployments", "List deployments, or show one."),

@@ -185,6 +185,18 @@ class PloinkyClient:
         """List the agents of a named repository: `{name, about, commands[], error}`."""
         return self._get(f"/repositories/{quote_segment(repository)}/agents", page=page, perPage=per_page)
 
+    def registries(self, *, page: int | None = None, per_page: int | None = None) -> JsonObject:
+        """List the private registries of images with who asks there."""
+        return self._get("/registries", page=page, perPage=per_page)
+
+    def add_registry(self, host: str, username: str, password: str) -> JsonObject:
+        """Say who asks a registry from now on. The password is never shown again."""
+        return self._send("POST", "/registries", {"host": host, "username": username, "password": password})
+
+    def remove_registry(self, host: str) -> JsonObject:
+        """Forget who asks a registry."""
+        return self._send("DELETE", f"/registries/{quote_segment(host)}")
+
     def remove_repository(self, name: str) -> JsonObject:
         return self._send("DELETE", f"/repositories/{quote_segment(name)}")
 

@@ -1,4 +1,4 @@
-"""The first half of a rollout: get the source, choose a runtime, get the image."""
+"""The first step of a rollout: get the source and settle the release."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import msgspec
 from ploinky.control.rollout_failures import failed_rollout
 from ploinky.control.source_access import source_of
 from ploinky.control.world import World
-from ploinky.domain.commands import Command, RecordImage, RecordSource
+from ploinky.domain.commands import Command, RecordSource
 from ploinky.domain.dependencies import dependencies_digest, install_steps
 from ploinky.domain.deployment import Reason
 from ploinky.domain.errors import DeploymentNotFound, PloinkyError
@@ -23,7 +23,7 @@ Progress = Callable[[str, str], None]
 
 
 class SourceEffects:
-    """Fetch sources and ready images; every failure ends the rollout with its reason."""
+    """Fetch sources; every failure ends the rollout with its reason."""
 
     def __init__(self, views: Views, world: World, defaults: ReleaseDefaults, progress: Progress) -> None:
         """Take the world, what the configuration says of releases, and who hears of progress."""
@@ -78,34 +78,10 @@ class SourceEffects:
         folder = self._world.folders.find(checkout.directory, spec.agent, spec.subfolder)
         manifest = parse_manifest(folder.manifest)
         environment_of(manifest, given)
-        release = release_of(spec, manifest, checkout.commit, defaults, checkout.warnings)
+        release = release_of(
+            spec, manifest, checkout.commit, defaults, checkout.warnings, has_dockerfile=folder.has_dockerfile
+        )
         files = folder.dependency_files
         place = f"{checkout.commit}/{spec.subfolder}/{spec.agent}"
         needs = dependencies_digest(install_steps(files, manifest), files, place, given)
         return msgspec.structs.replace(release, dependencies=needs), checkout
-
-    async def ready_image(self, intent: Intent) -> Command:
-        """Choose the runtime and make the image available."""
-        state = self._views.deployments.get(intent.subject_id)
-        if state is None or state.rollout is None or state.rollout.release is None:
-            raise DeploymentNotFound
-        spec, release = state.rollout.spec, state.rollout.release
-
-        def work() -> Command:
-            runtime = self._world.runtimes.choose(spec.runtime, spec.repository, needs_image=spec.image is not None)
-            image = runtime.resolve_image(release.image, lambda line: self._progress(intent.subject_id, line))
-            return RecordImage(
-                subject_id=intent.subject_id,
-                generation=intent.generation,
-                runtime=runtime.kind,
-                image=image.reference,
-                digest=image.digest,
-                repository_digest=image.repository_digest,
-            )
-
-        try:
-            return await self._world.pools.engine(work)
-        except PloinkyError as error:
-            return failed_rollout(intent, "image", error)
-        finally:
-            self._progress(intent.subject_id, "waiting for the agent to be ready")

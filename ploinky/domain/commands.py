@@ -4,20 +4,36 @@ A command names the aggregate it is for; the dispatcher finds the stream from `K
 from people (through `usecases`), from policies, and from `control` as the outcome of an effect.
 """
 
-from datetime import datetime
-from typing import ClassVar
-
-import msgspec
-
+from ploinky.domain.command import Command
 from ploinky.domain.payload import Payload
 from ploinky.domain.specs import DeploymentSpec, Evidence, Release, SourceAccess
+from ploinky.domain.task_commands import (
+    AbandonTask,
+    CancelTask,
+    ExpireAttempt,
+    RecordClaimed,
+    RecordFailed,
+    RecordQuarantined,
+    RecordSucceeded,
+    StartAttempt,
+    SubmitTask,
+    TaskCommand,
+)
 
-
-class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """Something somebody wants. `subject_id` is the aggregate's id; for what is new, the caller minted it."""
-
-    KIND: ClassVar[str]
-    subject_id: str
+__all__ = [
+    "AbandonTask",
+    "CancelTask",
+    "Command",
+    "ExpireAttempt",
+    "RecordClaimed",
+    "RecordFailed",
+    "RecordQuarantined",
+    "RecordSucceeded",
+    "StartAttempt",
+    "SubmitTask",
+    "TaskCommand",
+]
+"""What is kept elsewhere and found here too."""
 
 
 # --- deployment -----------------------------------------------------------------------------------------------------
@@ -250,80 +266,6 @@ class ReportOrphan(InstanceCommand, frozen=True, kw_only=True):
     name: str
 
 
-# --- task -----------------------------------------------------------------------------------------------------------
-
-
-class TaskCommand(Command, frozen=True, kw_only=True):
-    """For one task."""
-
-    KIND = "task"
-
-
-class SubmitTask(TaskCommand, frozen=True, kw_only=True):
-    """Execute a command of an agent."""
-
-    deployment_id: str
-    command: str
-    params: Payload
-    metadata: Payload
-    time_limit_seconds: float | None = None
-    """Shorter or longer than the deployment's own; None = the deployment's."""
-    idempotency: str | None = None
-    request_digest: str | None = None
-
-
-class StartAttempt(TaskCommand, frozen=True, kw_only=True):
-    """Give a waiting task to an instance with a free slot, if there is one."""
-
-
-class RecordClaimed(TaskCommand, frozen=True, kw_only=True):
-    """The agent has worked on it for a while."""
-
-    attempt: int
-
-
-class RecordSucceeded(TaskCommand, frozen=True, kw_only=True):
-    """A result was found."""
-
-    attempt: int
-    result: Payload
-    claimed_at: datetime | None = None
-
-
-class RecordFailed(TaskCommand, frozen=True, kw_only=True):
-    """An error was found."""
-
-    attempt: int
-    code: str
-    message: str
-    error_details: Payload | None = None
-    claimed_at: datetime | None = None
-
-
-class ExpireAttempt(TaskCommand, frozen=True, kw_only=True):
-    """The attempt is proven dead."""
-
-    attempt: int
-    reason: str
-
-
-class CancelTask(TaskCommand, frozen=True, kw_only=True):
-    """Stop it, running or not."""
-
-
-class AbandonTask(TaskCommand, frozen=True, kw_only=True):
-    """End a waiting task that nothing will ever execute."""
-
-    reason: str
-
-
-class RecordQuarantined(TaskCommand, frozen=True, kw_only=True):
-    """What the agent left as a result cannot be one."""
-
-    attempt: int
-    reason: str
-
-
 # --- repository, access, settings -----------------------------------------------------------------------------------
 
 
@@ -357,6 +299,24 @@ class RecordPush(RepositoryCommand, frozen=True, kw_only=True):
     delivery: str = ""
     """By which a repetition is known; empty for a look of our own."""
     deployments: tuple[str, ...] = ()
+
+
+class RegistryCommand(Command, frozen=True, kw_only=True):
+    """For one registry of images; its host is its id."""
+
+    KIND = "registry"
+
+
+class AddRegistry(RegistryCommand, frozen=True, kw_only=True):
+    """Say who asks a registry; again to say it anew."""
+
+    username: str
+    secret: str
+    """The id of the password's version."""
+
+
+class RemoveRegistry(RegistryCommand, frozen=True, kw_only=True):
+    """Forget who asks it."""
 
 
 class AccessCommand(Command, frozen=True, kw_only=True):

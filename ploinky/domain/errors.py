@@ -8,7 +8,8 @@
     │   ├── BodyTooLarge, HeadersTooLarge
     │   └── TransitionInvalid   the thing is in a state that does not allow it
     ├── NotFound
-    │   ├── DeploymentNotFound, ReleaseNotFound, InstanceNotFound, TaskNotFound, RepositoryNotFound, KeyNotFound
+    │   ├── DeploymentNotFound, ReleaseNotFound, InstanceNotFound, TaskNotFound, RepositoryNotFound
+    │   ├── KeyNotFound, RegistryNotFound
     │   └── BlobNotFound, SecretNotFound, AgentNotFound
     ├── Conflict
     │   ├── RouteTaken, RepositoryExists, AlreadyInitialised, VersionConflict, IdempotencyConflict
@@ -159,6 +160,13 @@ class KeyNotFound(NotFound):
 
     code = "KEY_NOT_FOUND"
     hint = "See `ploinky keys list`."
+
+
+class RegistryNotFound(NotFound):
+    """Nothing is known of this registry of images."""
+
+    code = "REGISTRY_NOT_FOUND"
+    hint = "See `ploinky registry list`."
 
 
 class BlobNotFound(NotFound):

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from ploinky.domain.event import Event
 from ploinky.domain.payload import PayloadReference
+from ploinky.domain.registry_events import RegistryAdded, RegistryRemoved
 from ploinky.domain.specs import DeploymentSpec, Evidence, Release, SourceAccess
 from ploinky.domain.task_events import (
     AttemptExpired,
@@ -29,6 +30,8 @@ __all__ = [
     "AttemptStarted",
     "CancelRequested",
     "Event",
+    "RegistryAdded",
+    "RegistryRemoved",
     "ResultLate",
     "ResultQuarantined",
     "TaskCancelled",

@@ -7,6 +7,9 @@ from ploinky.domain.manifest import Manifest
 from ploinky.domain.specs import DeploymentSpec, Release
 
 DEFAULT_CONCURRENCY = 4
+DOCKERFILE = "Dockerfile"
+DOCKERFILE_NAMES = frozenset({DOCKERFILE, f"./{DOCKERFILE}"})
+"""By which a manifest's `image` asks for its own to be built."""
 DEFAULT_ACCESS = "authenticated"
 
 
@@ -18,18 +21,26 @@ class ReleaseDefaults(NamedTuple):
 
 
 def release_of(
-    spec: DeploymentSpec, manifest: Manifest, commit: str, defaults: ReleaseDefaults, warnings: tuple[str, ...] = ()
+    spec: DeploymentSpec,
+    manifest: Manifest,
+    commit: str,
+    defaults: ReleaseDefaults,
+    warnings: tuple[str, ...] = (),
+    *,
+    has_dockerfile: bool = False,
 ) -> Release:
     """Return the release of a commit. The spec wins over the manifest, the manifest over the defaults.
 
     `warnings` are what is to be said of its source.
     """
+    dockerfile = _dockerfile(spec, manifest, has_dockerfile=has_dockerfile)
     resources = manifest.runtime.resources
     limits = Release(commit=commit)
     http = manifest.http
     return Release(
         commit=commit,
-        image=spec.image or manifest.image_reference or "",
+        image="" if dockerfile else spec.image or manifest.image_reference or "",
+        dockerfile=dockerfile,
         access=spec.access or manifest.access or DEFAULT_ACCESS,
         concurrency=spec.concurrency or manifest.concurrency or DEFAULT_CONCURRENCY,
         time_limit_seconds=spec.time_limit_seconds or manifest.timeout_seconds or defaults.time_limit_seconds,
@@ -45,6 +56,16 @@ def release_of(
         takes_tasks=http is None or manifest.mode == "file",
         warnings=(*warnings, *manifest.warnings),
     )
+
+
+def _dockerfile(spec: DeploymentSpec, manifest: Manifest, *, has_dockerfile: bool) -> str:
+    """Return what the image is built from: a Dockerfile counts unless somebody names an image."""
+    named = manifest.image_reference
+    if spec.image or (named and named not in DOCKERFILE_NAMES):
+        return ""
+    if named and not has_dockerfile:
+        raise ManifestInvalid("manifest.json names a Dockerfile, but the agent's folder has none")
+    return DOCKERFILE if has_dockerfile else ""
 
 
 def _web_command(spec: DeploymentSpec, manifest: Manifest) -> tuple[str, ...]:

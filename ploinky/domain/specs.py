@@ -117,6 +117,8 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     commit: str
     image: str = ""
     """The reference asked for; empty = the runtime's own agent base image."""
+    dockerfile: str = ""
+    """The path in the agent's folder of what its image is built from; empty = it is not built here."""
     pin: PinnedImage | None = None
     """Known once the image was ready."""
     dependencies: str = ""

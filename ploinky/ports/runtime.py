@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from ploinky.domain.dependencies import InstallPlace
+from ploinky.domain.specs import PinnedImage
+from ploinky.ports.images import BuildSpec, RegistryLogin
 from ploinky.ports.logs import LogBounds
 
 Progress = Callable[[str], None]
@@ -183,8 +185,25 @@ class Runtime(Protocol):
         Asks nobody. **Raises** `RuntimeUnavailable` when it is not even known where to ask.
         """
 
-    def resolve_image(self, reference: str, progress: Progress) -> Image:
-        """Make an image available and return it. An empty reference means the runtime's own agent base image."""
+    def resolve_image(
+        self, reference: str, progress: Progress, *, is_renewed: bool = False, login: RegistryLogin | None = None
+    ) -> Image:
+        """Make an image available and return it. An empty reference means the runtime's own agent base image.
+
+        `is_renewed` asks the registry first, even if the image is here; what is here serves when it does not answer.
+        """
+
+    def restore_image(self, reference: str, pin: PinnedImage, login: RegistryLogin | None = None) -> Image | None:
+        """Return exactly the image that a release was first started with; None when it can be had no more.
+
+        Where there are no images, it is whatever there is.
+        """
+
+    def build_image(self, spec: BuildSpec, progress: Progress) -> Image:
+        """Build an image, unless it is there already. `ImageUnavailable` has the last lines as the detail `output`.
+
+        Where there are no images, nothing is built.
+        """
 
     def create(self, spec: InstanceSpec) -> str:
         """Create without starting; return the engine's id.

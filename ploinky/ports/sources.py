@@ -96,9 +96,6 @@ AGENT_SIGNS = ("manifest.json", "agent.py", "handlers", "index.js")
 """What a repository's root has at least one of when it is an agent itself."""
 
 
-DOCKERFILE = "Dockerfile"
-
-
 class AgentFolder(NamedTuple):
     """An agent found in a checkout."""
 

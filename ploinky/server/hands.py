@@ -12,6 +12,7 @@ from ploinky.control.addresses import Addresses
 from ploinky.control.environments import Environments
 from ploinky.control.exchanges import Exchanges
 from ploinky.control.executor import Executor
+from ploinky.control.image_effects import ImageEffects
 from ploinky.control.install_effects import InstallEffects
 from ploinky.control.instance_effects import InstanceEffects
 from ploinky.control.pushes import Pushes
@@ -57,13 +58,14 @@ class Hands:
         effects = InstanceEffects(core.views, self.world, self.traffic, self.exchanges, self.readiness.finding)
         defaults = ReleaseDefaults(configuration.task_timeout, configuration.agent_start_timeout_ms / 1000)
         sources = SourceEffects(core.views, self.world, defaults, self.progress.note)
+        images = ImageEffects(core.views, self.world, self.progress.note)
         installs = InstallEffects(core.views, self.world, configuration.install_timeout, self.progress.note)
         self.executor = Executor(
             core.views,
             core.commander,
             {
                 IntentKind.FETCH_SOURCE: sources.fetch_source,
-                IntentKind.READY_IMAGE: sources.ready_image,
+                IntentKind.READY_IMAGE: images.ready_image,
                 IntentKind.INSTALL_DEPENDENCIES: installs.install,
                 IntentKind.START_INSTANCE: effects.start,
                 IntentKind.STOP_INSTANCE: effects.stop,

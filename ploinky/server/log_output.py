@@ -170,6 +170,8 @@ EVENT_LINES: Mapping[type[Event], EventLine] = {
     e.RepositoryChanged: EventLine(_INFO, "repository {r.subject_id} changed"),
     e.RepositoryPushed: EventLine(_INFO, "repository {r.subject_id} has {e.commit} on {e.branch}, told by {e.origin}"),
     e.RepositoryRemoved: EventLine(_INFO, "repository {r.subject_id} removed"),
+    e.RegistryAdded: EventLine(_INFO, "registry {r.subject_id} is asked as {e.username}"),
+    e.RegistryRemoved: EventLine(_INFO, "registry {r.subject_id} is asked as nobody"),
     e.KeyIssued: EventLine(_INFO, "key {r.subject_id} issued: {e.reason}"),
     e.KeyRevoked: EventLine(_INFO, "key {r.subject_id} revoked"),
     e.SettingChanged: EventLine(_INFO, "setting {e.name} is now {e.value}"),

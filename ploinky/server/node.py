@@ -25,6 +25,7 @@ from ploinky.usecases.deployments import Deployments
 from ploinky.usecases.keys import Keys
 from ploinky.usecases.log_feed import LogFeed
 from ploinky.usecases.operations import Operations
+from ploinky.usecases.registries import Registries
 from ploinky.usecases.repositories import Repositories
 from ploinky.usecases.task_accounts import TaskAccounts
 from ploinky.usecases.tasks import Tasks
@@ -98,6 +99,7 @@ class Node:
             deployments=self.deployments,
             repositories=self.repositories,
             webhooks=Webhooks(core.views, self.hands.pushes, core.storage.secrets, core.pools),
+            registries=Registries(core.views, core.commander, core.storage.secrets, core.pools),
             tasks=tasks,
             accounts=accounts,
             keys=self.keys,

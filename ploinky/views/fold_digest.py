@@ -128,6 +128,10 @@ def _rest() -> Iterator[tuple[str, e.Event]]:
     pushed = e.RepositoryPushed(origin="github", branch="main", commit="c2", delivery="x", deployments=("d1",))
     yield "repository/agents", pushed
     yield "repository/gone", e.RepositoryRemoved()
+    added = e.RegistryAdded(username="robot", secret="s3")  # noqa: S106 - a version's id
+    yield "registry/images.example.com", added
+    yield "registry/gone.example.com", added
+    yield "registry/gone.example.com", e.RegistryRemoved()
     yield "access/k1", e.KeyIssued(name="first", secret_sha256=_PAYLOAD.digest, reason="init")
     yield "access/k2", e.KeyIssued(name="second", secret_sha256=_PAYLOAD.digest, reason="request")
     yield "access/k2", e.KeyRevoked()

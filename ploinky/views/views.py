@@ -11,6 +11,7 @@ from ploinky.domain.deployment_wishes import DEPLOYMENT
 from ploinky.domain.events import InstanceCreated
 from ploinky.domain.indexes import DeploymentEntry, IdempotencyEntry, Indexes
 from ploinky.domain.instance import INSTANCE, Instance, Status
+from ploinky.domain.registry import REGISTRY, Registry
 from ploinky.domain.repository import REPOSITORY, Repository
 from ploinky.domain.routing import Route, RouteTable
 from ploinky.domain.settings import SETTINGS_DECIDER, SETTINGS_ID, Settings, SettingValue
@@ -33,6 +34,7 @@ class Views:
         self.instances = RowsView[Instance](INSTANCE, lambda state: state.status is Status.REMOVED)
         self.tasks = TasksView()
         self.repositories = RowsView[Repository](REPOSITORY, lambda state: not state.url)
+        self.registries = RowsView[Registry](REGISTRY, lambda state: not state.username)
         self.access = RowsView[Key](ACCESS, lambda _: False)
         self.settings = RowsView[Settings](SETTINGS_DECIDER, lambda _: False)
         self.environments = EnvironmentsView()
@@ -43,7 +45,7 @@ class Views:
         self.routes = RouteTable()
         self.intents = OpenIntents()
         self.due = DueTimes()
-        self._plain = {view.kind: view for view in (self.repositories, self.access, self.settings)}
+        self._plain = {view.kind: view for view in (self.repositories, self.registries, self.access, self.settings)}
 
     def fold(self, batch: Sequence[Recorded]) -> None:
         """Take committed events in, in order."""
@@ -179,6 +181,7 @@ class Views:
             "instances": self.instances.dump(),
             "tasks": self.tasks.dump(),
             "repositories": self.repositories.dump(),
+            "registries": self.registries.dump(),
             "access": self.access.dump(),
             "settings": self.settings.dump(),
             "environments": self.environments.dump(),
@@ -196,6 +199,7 @@ class Views:
         self.instances.load(parts["instances"])
         self.tasks.load(parts["tasks"])
         self.repositories.load(parts["repositories"])
+        self.registries.load(parts["registries"])
         self.access.load(parts["access"])
         self.settings.load(parts["settings"])
         self.environments.load(parts["environments"])

@@ -47,6 +47,30 @@ def test_the_time_limit_of_new_releases(server: RunningServer, repository: Path)
     assert (answer.status, answer.code) == (504, "TASK_TIMEOUT")
 
 
+def test_registries_keep_their_passwords(server: RunningServer) -> None:
+    """Who asks a registry can be told, told anew, listed and forgotten; the password comes back nowhere."""
+    for password in ("hunter2-a", "hunter2-b"):
+        body = {"host": "127.0.0.1:5000", "username": "robot", "password": password}
+        answer = server.api("POST", "/registries", body)
+        assert (answer.status, answer.document) == (201, {"host": "127.0.0.1:5000", "username": "robot"})
+    listed = server.api("GET", "/registries").document["data"]
+    assert listed == [{"host": "127.0.0.1:5000", "username": "robot"}]
+    assert b"hunter2" not in server.api("GET", "/events?perPage=500").body
+    assert len(list((server.installation / "secrets").iterdir())) == 1
+    assert server.api("DELETE", "/registries/127.0.0.1:5000").status == 204
+    assert server.api("DELETE", "/registries/127.0.0.1:5000").code == "REGISTRY_NOT_FOUND"
+    assert list((server.installation / "secrets").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("host", "https://x"), ("host", "a/b"), ("username", ""), ("password", "a\nb")]
+)
+def test_refuses_what_no_registry_can_be_asked_with(server: RunningServer, field: str, value: str) -> None:
+    """A host is a host, and nothing that could break a header is taken."""
+    body = {"host": "images.example.com", "username": "robot", "password": "x", field: value}
+    assert server.api("POST", "/registries", body).status == 400
+
+
 def test_repositories_have_names(server: RunningServer, repository: Path) -> None:
     """A name stands for a repository until it is removed; adding it again is idempotent, changing it a conflict."""
     wanted = {"name": "samples", "url": str(repository)}

@@ -1,5 +1,6 @@
 """Lists are aligned tables for people and the API's JSON for programs."""
 
+import io
 import json
 from typing import Any
 
@@ -53,6 +54,12 @@ LISTS: dict[str, tuple[tuple[str, ...], str, dict[str, Any], tuple[str, ...]]] =
         ("*       /     dep1",),
     ),
     "tasks": (("tasks",), "~/tasks", page_of(task("dead")), ("task1  dead   hello    dep1        1",)),
+    "registries": (
+        ("registry", "list"),
+        "~/registries",
+        page_of({"host": "images.example.com", "username": "robot"}),
+        ("images.example.com  robot",),
+    ),
     "repositories": (
         ("repo", "list"),
         "~/repositories",
@@ -182,6 +189,21 @@ def test_shows_and_changes_settings(ploinky: CommandLine, stub: StubServer) -> N
         {"value": "[1]"},
         {"value": "long"},
     ]
+
+
+def test_passwords_of_registries_come_on_standard_input(
+    ploinky: CommandLine, stub: StubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The password is read, sent once, and shown nowhere."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("hunter2\n"))
+    stub.answer("POST", "~/registries", Reply(201, {"host": "images.example.com", "username": "robot"}))
+    stub.answer("DELETE", "~/registries/images.example.com", Reply(204, content=b""))
+    arguments = ("registry", "add", "images.example.com", "--username", "robot", "--secret", "-")
+    ran = ploinky(*arguments)
+    assert (ran.code, ran.out) == (0, "images.example.com is asked as robot\n")
+    assert "hunter2" not in ran.err
+    assert stub.requests[-1].document == {"host": "images.example.com", "username": "robot", "password": "hunter2"}
+    assert ploinky.succeeds("registry", "remove", "images.example.com") == "removed images.example.com\n"
 
 
 def test_names_repositories(ploinky: CommandLine, stub: StubServer, monkeypatch: pytest.MonkeyPatch) -> None:

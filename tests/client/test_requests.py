@@ -108,6 +108,15 @@ REQUESTS: dict[str, tuple[Ask, str, str, dict[str, str], Any]] = {
         {},
         {"name": "mine", "url": "https://git.test/x", "branch": "dev"},
     ),
+    "registries": (lambda c: c.registries(), "GET", "~/registries", {}, None),
+    "add registry": (
+        lambda c: c.add_registry("h:5000", "robot", "x"),
+        "POST",
+        "~/registries",
+        {},
+        {"host": "h:5000", "username": "robot", "password": "x"},
+    ),
+    "remove registry": (lambda c: c.remove_registry("h:5000"), "DELETE", "~/registries/h:5000", {}, None),
     "remove repository": (lambda c: c.remove_repository("mine"), "DELETE", "~/repositories/mine", {}, None),
     "change setting": (
         lambda c: c.change_setting("taskTimeout", 30),

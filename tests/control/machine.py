@@ -26,6 +26,7 @@ from ploinky.control.addresses import Addresses
 from ploinky.control.environments import Environments
 from ploinky.control.exchanges import Exchanges
 from ploinky.control.executor import Executor
+from ploinky.control.image_effects import ImageEffects
 from ploinky.control.install_effects import InstallEffects
 from ploinky.control.instance_effects import InstanceEffects
 from ploinky.control.reactor import Reactor
@@ -125,7 +126,7 @@ class Machine:
             core.commander,
             {
                 kinds.FETCH_SOURCE: sources.fetch_source,
-                kinds.READY_IMAGE: sources.ready_image,
+                kinds.READY_IMAGE: ImageEffects(core.views, self.world, lambda _id, _line: None).ready_image,
                 kinds.INSTALL_DEPENDENCIES: self.installs.install,
                 kinds.START_INSTANCE: effects.start,
                 kinds.STOP_INSTANCE: effects.stop,

@@ -139,6 +139,8 @@ _REST: tuple[e.Event, ...] = (
     e.RepositoryChanged(access=ACCESS, webhook_secret="2c3d", poll_seconds=60),
     e.RepositoryPushed(origin="github", branch="main", commit="c0ffee", delivery="4e5f", deployments=("d1", "d2")),
     e.RepositoryRemoved(),
+    e.RegistryAdded(username="robot", secret="3d4e"),
+    e.RegistryRemoved(),
     e.KeyIssued(name="first", secret_sha256="cd" * 32, reason="init"),
     e.KeyRevoked(),
     e.SettingChanged(name="taskTimeout", value=30.0),

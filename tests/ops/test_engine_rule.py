@@ -76,4 +76,4 @@ def test_refuses_an_unknown_engine(tmp_path: Path) -> None:
     """A misspelt name would require nothing, so it is refused with the names that are known."""
     run = run_marked(tmp_path, reason=None, required="dokcer")
     assert run.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "known are docker, podman, redis, sshd, strace" in run.stdout + run.stderr
+    assert "known are bubblewrap, docker, podman, redis, registry, sshd, strace" in run.stdout + run.stderr

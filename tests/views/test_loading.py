@@ -128,7 +128,7 @@ def altered(decider: Decider, type: str) -> Decider:
 def test_the_fold_digest_changes_with_any_fold(monkeypatch: pytest.MonkeyPatch, type: str) -> None:
     """When any one type of event is folded in another way, snapshots of before are not trusted any more."""
     before = fold_digest()
-    for name in ("DEPLOYMENT", "INSTANCE", "REPOSITORY", "ACCESS", "SETTINGS_DECIDER"):
+    for name in ("DEPLOYMENT", "INSTANCE", "REPOSITORY", "REGISTRY", "ACCESS", "SETTINGS_DECIDER"):
         monkeypatch.setattr(views_module, name, altered(getattr(views_module, name), type))
     monkeypatch.setattr(tasks_module, "evolve", altered(TASK, type).evolve)
     assert fold_digest() != before

@@ -5,7 +5,8 @@ import json
 from ploinky.adapters.memory.sources import Tree
 from ploinky.domain.dependencies import DEPENDENCY_FILES
 from ploinky.domain.errors import AgentNotFound, SourceInvalid
-from ploinky.ports.sources import AGENT_FOLDER_DEPTH, AGENT_SIGNS, AGENTS_LIMIT, DOCKERFILE, AgentFolder, FoundAgent
+from ploinky.domain.release import DOCKERFILE
+from ploinky.ports.sources import AGENT_FOLDER_DEPTH, AGENT_SIGNS, AGENTS_LIMIT, AgentFolder, FoundAgent
 
 DEPTHS = AGENT_FOLDER_DEPTH + 1
 

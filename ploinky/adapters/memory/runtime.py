@@ -8,6 +8,8 @@ import msgspec
 
 from ploinky.adapters.exec_output import ExecOutput
 from ploinky.domain.errors import RuntimeRefused, RuntimeUnavailable
+from ploinky.domain.specs import PinnedImage
+from ploinky.ports.images import BuildSpec, RegistryLogin
 from ploinky.ports.runtime import (
     EXEC_OUTPUT_LIMIT_BYTES,
     EXEC_TIMEOUT_SECONDS,
@@ -110,6 +112,11 @@ class MemoryRuntime:
         """What commands do: gets one and its input, returns how it ended."""
         self.usage = Usage(cpu_seconds=0.25, memory_bytes=8 * 1024 * 1024, pids=1)
         """What each instance takes; its limits are those of its specification."""
+        self.asked: list[tuple[str, bool, RegistryLogin | None]] = []
+        """What `resolve_image` was asked for."""
+        self.built: list[BuildSpec] = []
+        self.lost_images: set[str] = set()
+        """References whose images cannot be restored."""
         self.install_exit_code = 0
         """With which whatever installs dependencies ends, at once."""
         self._entries: dict[str, _Entry] = {}
@@ -126,9 +133,21 @@ class MemoryRuntime:
     def has_own_users(self) -> bool:
         return False
 
-    def resolve_image(self, reference: str, progress: Progress) -> Image:
+    def resolve_image(
+        self, reference: str, progress: Progress, *, is_renewed: bool = False, login: RegistryLogin | None = None
+    ) -> Image:
         self.before_call("resolve_image", reference)
+        self.asked.append((reference, is_renewed, login))
         return Image(reference=reference, digest="")
+
+    def restore_image(self, reference: str, pin: PinnedImage, login: RegistryLogin | None = None) -> Image | None:
+        self.before_call("restore_image", reference)
+        return None if reference in self.lost_images else Image(reference, pin.digest, pin.repository_digest)
+
+    def build_image(self, spec: BuildSpec, progress: Progress) -> Image:
+        self.before_call("build_image", spec.reference)
+        self.built.append(spec)
+        return Image(reference=spec.reference, digest="")
 
     def create(self, spec: InstanceSpec) -> str:
         self.before_call("create", spec.name)
