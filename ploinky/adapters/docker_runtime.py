@@ -308,7 +308,8 @@ class DockerRuntime:
 
     def follow(self, name: str, tail_lines: int) -> LogStream:
         found = self.inspect(name)
-        return ContainerStream(self._connections, name, found.engine_id if found else "", tail_lines)
+        last_line = self.logs(name, 1) if tail_lines <= 0 else b""
+        return ContainerStream(self._connections, name, found.engine_id if found else "", tail_lines, last_line)
 
     def keep_networks(self, journal_id: str, names: Collection[str]) -> None:
         self._networks.keep(journal_id, names)
