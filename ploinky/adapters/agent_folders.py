@@ -25,13 +25,18 @@ CHUNK_BYTES = 1_048_576
 _MANIFEST = "manifest.json"
 _RELEASE = re.compile(r"[0-9A-Za-z_-]{1,64}/[0-9]{1,10}")
 _TEMPORARY = ".tmp-"
+_VOLUME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
 
 
 class FileAgentFolders:
     """The `AgentFolders` port over the file system; releases are `{releases}/{deploymentId}/{number}`."""
 
-    def __init__(self, releases_directory: str | os.PathLike[str]) -> None:
+    def __init__(
+        self, releases_directory: str | os.PathLike[str], volumes_directory: str | os.PathLike[str] | None = None
+    ) -> None:
+        """Take where releases are made, and the volumes of deployments: by default beside them."""
         self._releases = os.path.abspath(releases_directory)
+        self._volumes = os.path.abspath(volumes_directory or f"{self._releases}-data")
 
     def find(self, checkout: str, agent: str, subfolder: str = "") -> AgentFolder:
         if subfolder:
@@ -89,6 +94,23 @@ class FileAgentFolders:
             _remove(aside)
             raise
         return target
+
+    def volume(self, deployment_id: str, name: str, owner_user_id: int | None = None) -> str:
+        if not (_VOLUME.fullmatch(name) and _VOLUME.fullmatch(deployment_id)):
+            raise SourceInvalid(f"{name[:100]!r} is no name of a volume", hint="It looks like `cache`.")
+        target = os.path.join(self._volumes, deployment_id, name)
+        try:
+            os.makedirs(target, mode=0o700, exist_ok=True)
+            # Also when it was there: a crash may have come in between.
+            if owner_user_id not in {None, os.stat(target, follow_symlinks=False).st_uid}:
+                os.chown(target, owner_user_id or 0, owner_user_id or 0, follow_symlinks=False)
+        except OSError as error:
+            raise _translated(error, target) from error
+        return target
+
+    def discard_volumes(self, deployment_id: str) -> None:
+        if _VOLUME.fullmatch(deployment_id):
+            _remove(os.path.join(self._volumes, deployment_id))
 
     def discard(self, release: str) -> None:
         target = self._path(release)

@@ -150,7 +150,9 @@ class DockerRuntime:
                 config = container_config(spec, self.dialect, self._identity(), network, path, has_init=self._has_init)
                 if is_published:
                     config = with_published_port(config, spec.http_port or 0)
-                return str(client.create_container_from_config(config, spec.name)["Id"])
+                engine_id = str(client.create_container_from_config(config, spec.name)["Id"])
+                self._networks.join(spec, engine_id)
+                return engine_id
             except Exception as error:
                 if self._has_init and self.dialect.has_no_init(error):
                     self._has_init = False
@@ -159,7 +161,9 @@ class DockerRuntime:
                     raise translate(f"create {spec.name}", error) from error
             found = self._look(spec.name)
             if found is not None:
-                return self._adopt(spec, found)
+                engine_id = self._adopt(spec, found)
+                self._networks.join(spec, engine_id)
+                return engine_id
             # The engine reserves a name before it shows the container, and frees it after hiding it.
             if time.monotonic() > deadline:
                 raise RuntimeUnavailable(f"the name {spec.name} stays reserved", hint="Look at the engine's own log.")

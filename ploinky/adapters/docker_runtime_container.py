@@ -26,6 +26,11 @@ _STATES = {
 }
 
 
+_CONFINED = {"Privileged": False, "CapDrop": ["ALL"], "SecurityOpt": ["no-new-privileges:true"]}
+_UNCONFINED = {"Privileged": True}
+"""For agents that the operator named."""
+
+
 def container_config(
     spec: InstanceSpec, dialect: Dialect, identity: Identity, network: str, image_path: str, *, has_init: bool
 ) -> dict[str, Any]:
@@ -46,6 +51,7 @@ def container_config(
         "StopSignal": "SIGTERM",
         "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": _host_config(spec, dialect, identity, network, has_init=has_init),
+        **_names_in(network, spec),
     }
 
 
@@ -53,9 +59,11 @@ def _host_config(
     spec: InstanceSpec, dialect: Dialect, identity: Identity, network: str, *, has_init: bool
 ) -> dict[str, Any]:
     return {
-        "CapDrop": ["ALL"],
-        "SecurityOpt": ["no-new-privileges:true"],
-        "Privileged": False,
+        **(_UNCONFINED if spec.grants.is_privileged else _CONFINED),
+        "Devices": [
+            {"PathOnHost": device, "PathInContainer": device, "CgroupPermissions": "rwm"}
+            for device in spec.grants.devices
+        ],
         "ReadonlyRootfs": True,
         "Tmpfs": {"/tmp": f"size={TEMPORARY_BYTES},mode=1777"},  # noqa: S108 - inside the container, its own
         "Init": has_init,
@@ -76,6 +84,13 @@ def _host_config(
 
 def _log_options(spec: InstanceSpec) -> dict[str, str]:
     return {"max-size": str(spec.log_file_bytes), "max-file": str(spec.log_file_count)}
+
+
+def _names_in(network: str, spec: InstanceSpec) -> dict[str, Any]:
+    """Give an instance its names where it has a network of its own; the engines' shared ones know none."""
+    if network != spec.network or not spec.grants.aliases:
+        return {}
+    return {"NetworkingConfig": {"EndpointsConfig": {network: {"Aliases": list(spec.grants.aliases)}}}}
 
 
 class _State(msgspec.Struct, rename="pascal"):

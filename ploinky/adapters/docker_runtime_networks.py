@@ -14,7 +14,7 @@ import msgspec
 from docker.types import IPAMConfig, IPAMPool
 
 from ploinky.adapters.docker_runtime_dialects import PODMAN, Dialect
-from ploinky.adapters.docker_runtime_errors import translate, translated
+from ploinky.adapters.docker_runtime_errors import reason_of, translate, translated
 from ploinky.adapters.subnets import free_subnets, routed_here
 from ploinky.domain.errors import PloinkyError, RuntimeRefused, RuntimeUnavailable
 from ploinky.ports.runtime import LABEL_DEPLOYMENT, LABEL_JOURNAL, InstanceSpec
@@ -58,11 +58,22 @@ class Networks:
         """
         if not spec.has_network:
             return "none"
+        if spec.grants.is_on_host_network:
+            return "host"
         if not spec.network or self._pool is None:
             return "bridge"
         with self._making:
             self._ensure(spec.network, spec, self._pool)
         return spec.network
+
+    def join(self, spec: InstanceSpec, engine_id: str) -> None:
+        """Connect an instance that was created to the further networks it was granted. Idempotent."""
+        for network in spec.grants.networks:
+            try:
+                self._client().connect_container_to_network(engine_id, network)
+            except Exception as error:
+                if "already" not in reason_of(error):
+                    raise translate(f"join the network {network}", error) from error
 
     def keep(self, journal_id: str, names: Collection[str]) -> None:
         """Remove this journal's networks that are not named; one that is still used stays until the next time."""

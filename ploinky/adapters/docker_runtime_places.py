@@ -70,13 +70,14 @@ def binds(spec: InstanceSpec) -> list[dict[str, Any]]:
             _bind(f"{spec.queue_directory}/{name}", f"{QUEUE_DIRECTORY}/{name}", is_read_only=True)
             for name in READ_ONLY_IN_QUEUE
         ),
+        *(_bind(volume.source, volume.target) for volume in spec.grants.volumes),
     ]
 
 
 def refuse_missing_folders(spec: InstanceSpec) -> None:
     """Refuse what an engine would make itself, as root, to mount it. **Raises** `RuntimeRefused`."""
     for bind in binds(spec):
-        if not os.path.isdir(bind["Source"]):
+        if not os.path.exists(bind["Source"]):
             raise RuntimeRefused(f"cannot create {spec.name}: {bind['Source']} is missing")
 
 

@@ -19,7 +19,8 @@ from ploinky.domain.commands import (
     RecordStopped,
 )
 from ploinky.domain.deployment import Deployment
-from ploinky.domain.errors import DeploymentNotFound, InstallFailed, InstanceNotFound, PloinkyError
+from ploinky.domain.errors import DeploymentNotFound, InstallFailed, InstanceNotFound, PloinkyError, RuntimeRefused
+from ploinky.domain.grants import Grants, Volume
 from ploinky.domain.instance import Instance
 from ploinky.domain.manifest import parse_manifest
 from ploinky.domain.release import environment_of
@@ -129,6 +130,7 @@ class InstanceEffects:
             has_network=instance.release.has_network,
             http_port=instance.release.http_port,
             dependencies_directory=self._dependencies(instance),
+            grants=self._grants(runtime, instance, instance.release.grants, user_id),
             network=network_name(instance.deployment_id),
         )
         labels = self._labels(intent, instance, spec)
@@ -136,6 +138,21 @@ class InstanceEffects:
         reach("instance.made")
         runtime.start(instance.name)
         return engine_id
+
+    def _grants(self, runtime: port.Runtime, instance: Instance, grants: Grants, user_id: int | None) -> Grants:
+        """Return what was granted, with the deployment's own volumes made. Raises `RuntimeRefused` for a process."""
+        if runtime.kind == "process" and msgspec.structs.replace(grants, aliases=()) != Grants():
+            raise RuntimeRefused(
+                "The agent asks for volumes, devices or privileges, which a process cannot be given",
+                hint="Deploy it with --runtime docker or podman.",
+            )
+        volumes = tuple(
+            volume
+            if volume.source.startswith("/")
+            else Volume(self._world.folders.volume(instance.deployment_id, volume.source, user_id), volume.target)
+            for volume in grants.volumes
+        )
+        return msgspec.structs.replace(grants, volumes=volumes)
 
     def _dependencies(self, instance: Instance) -> str:
         if not instance.dependencies:
@@ -203,6 +220,7 @@ class InstanceEffects:
                 self._world.secrets.remove(version)
             for generation in range(1, last + 1):
                 self._world.folders.discard(f"{intent.subject_id}/{generation}")
+            self._world.folders.discard_volumes(intent.subject_id)
             self._world.logs.discard(intent.subject_id)
 
         await self._world.pools.slow(work)

@@ -22,19 +22,22 @@ WARNINGS_LIMIT = 50
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Text = Annotated[str, msgspec.Meta(max_length=10_000)]
 VariableName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}\Z")]
+NetworkName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\Z")]
+DeviceName = Annotated[str, msgspec.Meta(pattern=r"^/dev/[A-Za-z0-9_/.-]{1,200}\Z")]
+Place = Annotated[str, msgspec.Meta(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f]*\Z")]
 Words = tuple[str, ...]
 
 RESERVED_VARIABLES = frozenset({"PLOINKY_AGENT", "PLOINKY_DOMAIN", "PLOINKY_PATH", "AGENT_DIR"})
 # Fields of earlier generations and of plans: known, so no spelling mistakes, but nothing reads them.
 WITHOUT_EFFECT = frozenset(
-    {"update", "cli", "ports", "expose", "volumes", "profiles", "defaultProfile"}
-    | {"health", "idleTimeoutSeconds", "schedule", "enable", "repos", "containerSecurity"}
+    {"update", "cli", "ports", "expose", "profiles", "defaultProfile"}
+    | {"health", "idleTimeoutSeconds", "schedule", "enable", "repos"}
 )
 
 
 _COMMAND_LINES = ("run", "start", "agent", "runTask", "preinstall", "install", "postinstall")
 _COMMAND_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,99}")
-_CHOICES = {"network.mode": "default, bridge or none", "mode": "file, http or auto"}
+_CHOICES = {"network.mode": "default, bridge, none or host", "mode": "file, http or auto"}
 
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -59,7 +62,18 @@ class RuntimeSection(_Section, frozen=True):
 class Network(_Section, frozen=True):
     """What it reaches. Inbound traffic comes through us in any case."""
 
-    mode: Literal["default", "bridge", "none"] = "default"
+    mode: Literal["default", "bridge", "none", "host"] = "default"
+    aliases: Annotated[tuple[NetworkName, ...], msgspec.Meta(max_length=16)] = ()
+    """Its names for other instances of the deployment."""
+    networks: Annotated[tuple[NetworkName, ...], msgspec.Meta(max_length=16)] = ()
+    """The engine's networks that it joins besides."""
+
+
+class ContainerSecurity(_Section, frozen=True):
+    """What it asks for that an agent usually does not get."""
+
+    privileged: bool = False
+    devices: Annotated[tuple[DeviceName, ...], msgspec.Meta(max_length=32)] = ()
 
 
 class Http(_Section, frozen=True):
@@ -111,6 +125,9 @@ class Manifest(_Section, frozen=True):
     retries: Retries = Retries()
     runtime: RuntimeSection = RuntimeSection()
     network: Network = Network()
+    container_security: ContainerSecurity = ContainerSecurity()
+    volumes: Annotated[dict[Place, Place], msgspec.Meta(max_length=32)] = {}
+    """Where each folder of the deployment's data, or of the machine, is seen inside."""
     http: Http | None = None
     module: Name | None = None
     warnings: tuple[str, ...] = ()
@@ -144,7 +161,6 @@ def parse_manifest(content: bytes | None) -> Manifest:
         return Manifest()
     repeated: list[str] = []
     document = _document(content, repeated)
-    _refuse_privileges(document)
     warnings = (*repeated, *_warnings(document))[:WARNINGS_LIMIT]
     plain = _plain(document)
     try:
@@ -192,12 +208,6 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 
-def _refuse_privileges(document: Mapping[str, Any]) -> None:
-    security = document.get("containerSecurity")
-    if isinstance(security, dict) and security.get("privileged"):
-        refuse("containerSecurity.privileged", security["privileged"], "nothing: agents run without privileges")
-
-
 def _warnings(document: Mapping[str, Any]) -> Iterator[str]:
     """Name unknown fields, at any depth that has names, and known ones that nothing reads."""
     for path, names, known in _sections(document):
@@ -217,6 +227,7 @@ def _sections(document: Mapping[str, Any]) -> Iterator[tuple[str, list[str], fro
         ("runtime.", runtime, RuntimeSection),
         ("runtime.resources.", resources, Resources),
         ("network.", document.get("network"), Network),
+        ("containerSecurity.", document.get("containerSecurity"), ContainerSecurity),
         ("http.", document.get("http"), Http),
         ("retries.", document.get("retries"), Retries),
     )

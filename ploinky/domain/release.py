@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from ploinky.domain.allowances import Allowed, grants_of
 from ploinky.domain.errors import ManifestInvalid
 from ploinky.domain.manifest import Manifest
 from ploinky.domain.specs import DeploymentSpec, Release
@@ -18,6 +19,8 @@ class ReleaseDefaults(NamedTuple):
 
     time_limit_seconds: float
     start_limit_seconds: float
+    allowed: Allowed = Allowed()
+    """What agents may have beyond their container."""
 
 
 def release_of(
@@ -53,6 +56,7 @@ def release_of(
         command=_web_command(spec, manifest) if http else tuple(manifest.start_command or limits.command),
         http_port=http.port if http else None,
         http_health_path=http.health if http else None,
+        grants=grants_of(spec.agent, manifest, defaults.allowed),
         takes_tasks=http is None or manifest.mode == "file",
         warnings=(*warnings, *manifest.warnings),
     )

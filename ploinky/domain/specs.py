@@ -4,6 +4,8 @@ from enum import StrEnum
 
 import msgspec
 
+from ploinky.domain.grants import Grants
+
 PATH_LIMIT_CHARACTERS = 512
 DOMAIN_LIMIT_CHARACTERS = 253
 
@@ -149,6 +151,8 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What answers 2xx or 3xx once that server is ready; None = its port being open is enough."""
     takes_tasks: bool = True
     """Whether agentcore, or another runner, takes tasks from the queue."""
+    grants: Grants = Grants()
+    """What it has beyond the usual container."""
     warnings: tuple[str, ...] = ()
     """What the manifest says that nobody understood."""
 

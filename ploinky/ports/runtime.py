@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from ploinky.domain.dependencies import InstallPlace
+from ploinky.domain.grants import Grants
 from ploinky.domain.specs import PinnedImage
 from ploinky.ports.images import BuildSpec, RegistryLogin
 from ploinky.ports.logs import LogBounds
@@ -100,6 +101,8 @@ class InstanceSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     Its command runs in this place; it has no queue, and `/agent` is read-only.
     """
+    grants: Grants = Grants()
+    """What it has beyond the usual, the sources of its volumes as absolute paths. A process can have none of it."""
     network: str = ""
     """The name of its deployment's own network, made when it is not there; empty = one that all share."""
 

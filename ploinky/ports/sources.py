@@ -151,5 +151,11 @@ class AgentFolders(Protocol):
         has an empty `.ploinky/queue` to mount on.
         """
 
+    def volume(self, deployment_id: str, name: str, owner_user_id: int | None = None) -> str:
+        """Make a deployment's folder that outlives its generations, and return its absolute path. Idempotent."""
+
+    def discard_volumes(self, deployment_id: str) -> None:
+        """Remove all of a deployment's folders. Idempotent."""
+
     def discard(self, release: str) -> None:
         """Remove a release's folder. Idempotent."""

@@ -90,6 +90,12 @@ DirectoryText = Annotated[
 HostText = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z.:-]{1,253}\Z", description="a host's name")]
 
 
+NameList = Annotated[
+    tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=PATH_CHARACTERS)], ...],
+    msgspec.Meta(max_length=100, description="a list of at most 100 names"),
+]
+
+
 class Configuration(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What an operator can set; in files in camel case."""
 
@@ -143,6 +149,13 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         msgspec.Meta(description="a private IPv4 network of at most 24 bits prefix, as 10.210.0.0/16, or null"),
     ] = "10.210.0.0/16"
     """Cut into the deployments' own networks; null = all share the engine's."""
+    allowed_mounts: NameList = ()
+    """Paths of this machine, with all below them, that manifests may mount; an engine's socket is one."""
+    allowed_devices: NameList = ()
+    allowed_networks: NameList = ()
+    """Engines' networks that agents may join; `host` is the machine's own."""
+    allowed_privileged: NameList = ()
+    """Names of agents that may run privileged."""
     agent_image: Annotated[
         str, msgspec.Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z._:/@-]{0,511}\Z", description="an image's reference")
     ] = "python:3-slim"

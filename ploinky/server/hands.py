@@ -32,7 +32,7 @@ from ploinky.server.agents_place import agents_place
 from ploinky.server.config import Configuration, choose_queue_directory
 from ploinky.server.core import Core
 from ploinky.server.progress import ProgressBoard
-from ploinky.server.world import make_dependencies, make_folders, make_runtimes, make_sources
+from ploinky.server.world import allowed_by, make_dependencies, make_folders, make_runtimes, make_sources
 from ploinky.views.intents import IntentKind
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,8 @@ class Hands:
             core.views, core.commander, self.addresses, AiohttpProbes(), self.traffic.has_runner
         )
         effects = InstanceEffects(core.views, self.world, self.traffic, self.exchanges, self.readiness.finding)
-        defaults = ReleaseDefaults(configuration.task_timeout, configuration.agent_start_timeout_ms / 1000)
+        start_limit_seconds = configuration.agent_start_timeout_ms / 1000
+        defaults = ReleaseDefaults(configuration.task_timeout, start_limit_seconds, allowed_by(configuration))
         sources = SourceEffects(core.views, self.world, defaults, self.progress.note)
         images = ImageEffects(core.views, self.world, self.progress.note)
         installs = InstallEffects(core.views, self.world, configuration.install_timeout, self.progress.note)
@@ -101,7 +102,7 @@ def _make_world(core: Core, configuration: Configuration, courier: Courier, queu
         runtimes=make_runtimes(configuration, directory, queues, place),
         courier=courier,
         sources=make_sources(configuration, directory),
-        folders=make_folders(place),
+        folders=make_folders(place, directory),
         dependencies=make_dependencies(place),
         environments=Environments(core.views, core.orders),
         secrets=core.storage.secrets,

@@ -10,6 +10,7 @@ from ploinky.adapters.dulwich_sources import DulwichSources
 from ploinky.adapters.process_runtime import ProcessRuntime
 from ploinky.adapters.trusted_sources import TrustedSources
 from ploinky.control.runtimes import Runtimes
+from ploinky.domain.allowances import Allowed
 from ploinky.ports.dependencies import DependencyFolders
 from ploinky.ports.runtime import Runtime
 from ploinky.ports.sources import AgentFolders, Sources
@@ -52,6 +53,16 @@ def make_dependencies(place: Path) -> DependencyFolders:
     return FileDependencyFolders(place / "dependencies")
 
 
-def make_folders(place: Path) -> AgentFolders:
+def allowed_by(configuration: Configuration) -> Allowed:
+    """Return what the operator allows agents to have beyond their container."""
+    return Allowed(
+        mounts=configuration.allowed_mounts,
+        devices=configuration.allowed_devices,
+        networks=configuration.allowed_networks,
+        privileged=configuration.allowed_privileged,
+    )
+
+
+def make_folders(place: Path, directory: Path) -> AgentFolders:
     """Make what prepares agents' folders."""
-    return FileAgentFolders(place / "releases")
+    return FileAgentFolders(place / "releases", directory / "data")

@@ -238,3 +238,29 @@ def test_discards_read_only_folders(files: FileBench) -> None:
     files.folders.discard("d/1")
     assert not release.parent.exists()
     assert stat.S_IMODE(outside.stat().st_mode) == 0o500
+
+
+class TestVolume:
+    def test_is_one_folder_for_a_deployment_and_a_name(self, bench: Bench) -> None:
+        """The same name is the same folder, until all of a deployment's are discarded."""
+        cache = bench.folders.volume("d1", "cache")
+        assert cache == bench.folders.volume("d1", "cache")
+        assert len({cache, bench.folders.volume("d1", "other"), bench.folders.volume("d2", "cache")}) == 3
+        bench.folders.discard_volumes("d1")
+        bench.folders.discard_volumes("d1")
+
+    @pytest.mark.parametrize("name", ["", "..", "a/b", "/etc"])
+    def test_is_never_elsewhere(self, bench: Bench, name: str) -> None:
+        """What is no plain name is refused."""
+        with pytest.raises(SourceInvalid):
+            bench.folders.volume("d1", name)
+
+    def test_keeps_its_files_until_it_is_discarded(self, tmp_path: Path) -> None:
+        """Files outlive everything but the end of the deployment, of which only its own are removed."""
+        folders = FileAgentFolders(tmp_path / "releases", tmp_path / "data")
+        for name in ("d1", "d2"):
+            Path(folders.volume(name, "cache"), "file").write_text("kept")
+        assert Path(folders.volume("d1", "cache"), "file").read_text() == "kept"
+        folders.discard_volumes("d1")
+        assert not (tmp_path / "data" / "d1").exists()
+        assert (tmp_path / "data" / "d2" / "cache" / "file").exists()

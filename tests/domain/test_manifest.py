@@ -219,7 +219,7 @@ def test_refuses_a_huge_file() -> None:
         ("retries", {"retries": 3}, "3"),
         ("mode", {"mode": "socket"}, "'socket'"),
         ("access", {"access": "every body"}, "'every body'"),
-        ("network.mode", {"network": {"mode": "host"}}, "'host'"),
+        ("network.mode", {"network": {"mode": "hosts"}}, "'hosts'"),
         ("http.port", {"http": {"port": 70_000}}, "70000"),
         ("http.health", {"http": {"port": 1, "health": "http://x"}}, "'http://x'"),
         ("http", {"http": {}}, "{}"),
@@ -243,7 +243,7 @@ def test_refuses_a_huge_file() -> None:
         ("env[0].varName", {"env": [{}]}, "None"),
         ("env[0].requried", {"env": [{"varName": "A", "requried": True}]}, "True"),
         ("env[0].default", {"env": [{"varName": "A", "default": 5}]}, "5"),
-        ("containerSecurity.privileged", {"containerSecurity": {"privileged": True}}, "True"),
+        ("containerSecurity.privileged", {"containerSecurity": {"privileged": 1}}, "1"),
     ],
 )
 def test_refuses_a_wrong_value_by_path_and_value(path: str, fields: dict[str, Any], value: str) -> None:

@@ -135,6 +135,7 @@ def test_takes_options_in_both_spellings(machine: Machine) -> None:
         *[("host", value) for value in ("", "a b", "http://x", "x\n")],
         *[("dataDirectory", value) for value in ("", "/", "~other/x", "a\0b", "a\nb", "x" * 1025, None)],
         *[("stopAgentsOnExit", value) for value in (1, "yes")],
+        *[("allowedMounts", value) for value in ("/srv", [""], [1], ["x"] * 101)],
         ("queueDirectory", 5),
         ("maxContainers", 0),
     ],
@@ -291,6 +292,7 @@ def test_every_key_has_a_variable_of_its_own(machine: Machine) -> None:
     good |= {"allowLocalRepositories": "false", "submoduleHosts": '["h"]', "sshKnownHostsFile": "/k"}
     good["networkPool"] = "10.0.0.0/8"
     good |= {"trustedSources": '["/srv/agents"]'}
+    good |= {f"allowed{what}": '["x"]' for what in ("Mounts", "Devices", "Networks", "Privileged")}
     given = {variable_name(key): good.get(key, "2000") for key in Configuration.__struct_encode_fields__}
     given["PLOINKY_SYNC_WAIT_SECONDS"] = "20"
     origins = machine.load(**given).origins

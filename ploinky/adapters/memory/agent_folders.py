@@ -17,6 +17,7 @@ class MemoryAgentFolders:
     def __init__(self, trees: dict[str, Tree]) -> None:
         self._trees = trees
         """Give it `MemorySources.trees`; prepared releases are put there too."""
+        self.volumes: set[tuple[str, str]] = set()
 
     def find(self, checkout: str, agent: str, subfolder: str = "") -> AgentFolder:
         _check_name(agent)
@@ -63,6 +64,16 @@ class MemoryAgentFolders:
                 if path.startswith(prefix) and ".git" not in path.split("/")
             }
         return target
+
+    def volume(self, deployment_id: str, name: str, owner_user_id: int | None = None) -> str:
+        _check_name(name)
+        if "/" in name:
+            raise SourceInvalid(f"{name!r} is no name of a volume")
+        self.volumes.add((deployment_id, name))
+        return f"/memory/data/{deployment_id}/{name}"
+
+    def discard_volumes(self, deployment_id: str) -> None:
+        self.volumes = {volume for volume in self.volumes if volume[0] != deployment_id}
 
     def discard(self, release: str) -> None:
         self._trees.pop(self._path(release), None)
