@@ -42,6 +42,8 @@ def follow_rollout(client: "PloinkyClient", deployment: "JsonObject", tell: Call
         deployment = poll(lambda: client.deployment(deployment_id))
     if field(deployment, "lastRollout.outcome") == "failed":
         raise rollout_failure(deployment)
+    for warning in deployment.get("warnings") or []:
+        tell(f"warning: {warning}")
     tell("ready")
     return deployment
 

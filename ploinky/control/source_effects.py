@@ -79,9 +79,17 @@ class SourceEffects:
         manifest = parse_manifest(folder.manifest)
         environment_of(manifest, given)
         release = release_of(
-            spec, manifest, checkout.commit, defaults, checkout.warnings, has_dockerfile=folder.has_dockerfile
+            spec, manifest, checkout.commit, defaults, _warnings(checkout), has_dockerfile=folder.has_dockerfile
         )
         files = folder.dependency_files
         place = f"{checkout.commit}/{spec.subfolder}/{spec.agent}"
         needs = dependencies_digest(install_steps(files, manifest), files, place, given)
         return msgspec.structs.replace(release, dependencies=needs), checkout
+
+
+def _warnings(checkout: Checkout) -> tuple[str, ...]:
+    """Return what whoever deploys should hear of a source."""
+    if not checkout.is_from_cache:
+        return checkout.warnings
+    age = "of unknown age" if checkout.age_seconds is None else f"{checkout.age_seconds:.0f} s old"
+    return (f"The commit is from the cache, {age}: {checkout.reason}", *checkout.warnings)

@@ -89,7 +89,8 @@ class _Body(msgspec.Struct, frozen=True):
 def read_push(headers: Headers, body: bytes) -> Push | None:
     """Read the body of a push; None when it is not one to a branch, or removes the branch. Raises `Invalid`."""
     try:
-        if headers.get("content-type", "").partition(";")[0].strip().lower() == FORM:
+        is_form = headers.get("content-type", "").partition(";")[0].strip().lower() == FORM
+        if is_form and not body.lstrip().startswith(b"{"):  # What reads as JSON is JSON, as everywhere.
             body = parse_qs(body.decode(), max_num_fields=10)["payload"][0].encode()
         found = msgspec.json.decode(body, type=_Body)
     except (msgspec.DecodeError, ValueError, KeyError, RecursionError) as error:

@@ -163,9 +163,12 @@ def test_the_event_says_that_the_cache_served_and_why(
         url = served.url("agents/.git")
         deployment_id = server.deploy("/cached", "first", url, subfolder="team")
         server.await_rollout(deployment_id)
+        assert server.deployment(deployment_id)["warnings"] == []
         served.status = 503
         server.api("POST", f"/deployments/{deployment_id}/update")
-        server.await_rollout(deployment_id)
+        (warning,) = server.await_rollout(deployment_id)["warnings"]
+        assert "from the cache" in warning
+        assert "503" in warning
     events = server.api("GET", f"/events?stream=deployment/{deployment_id}&type=deployment.source_fetched").document
     fresh, cached = (event["data"] for event in events["data"])
     assert "is_from_cache" not in fresh

@@ -49,6 +49,14 @@ def test_tells_each_step_once(ploinky: CommandLine) -> None:
     assert ran.out == "localhost/demo is ready: http://localhost:8000/demo\n"
 
 
+def test_tells_warnings_of_what_serves(ploinky: CommandLine, stub: StubServer) -> None:
+    """What is not as its author meant it is said where somebody looks."""
+    stub.answer("POST", "~/deployments", Reply(202, rolling(1, "source")))
+    stub.answer("GET", "~/deployments/dep1", Reply(200, deployment(warnings=["from the cache", "a pointer"])))
+    told = ploinky(*DEPLOY).err.splitlines()
+    assert told == ["fetching source", "warning: from the cache", "warning: a pointer", "ready"]
+
+
 @pytest.mark.usefixtures("rollout")
 def test_prints_the_deployment_as_json_once(ploinky: CommandLine) -> None:
     """With --json stdout holds exactly the API's document."""

@@ -97,6 +97,11 @@ def test_reads_a_form() -> None:
     assert read_push({"content-type": "application/x-www-form-urlencoded; charset=utf-8"}, body) == read(github())
 
 
+def test_reads_json_whatever_it_is_called() -> None:
+    """As `curl -d` sends it."""
+    assert read(github(), **{"content-type": "application/x-www-form-urlencoded"}) == read(github())
+
+
 @pytest.mark.parametrize(
     "changes",
     [
