@@ -165,6 +165,7 @@ class TestCallers:
 
 def test_the_server_stays_well(server: RunningServer, raw: str, web: str, tmp_path: Path) -> None:
     """After all of that others are served, and nothing was unexpected."""
+    exchange(server, b"GET /raw/short HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert request(server.url, "GET", "/web/health").body == b"fine"
     assert "broke off" in server.errors
     assert "without completing" not in server.errors

@@ -92,7 +92,7 @@ def _fail_to_roll_out(server: RunningServer, deployment_id: str, repository: Git
     repository.commit({"server.py": "raise SystemExit(3)\n"})
     assert server.api("POST", f"/deployments/{deployment_id}/update").status == 202
     ended = server.await_rollout(deployment_id)["lastRollout"]
-    assert (ended["outcome"], ended["exitCode"]) == ("failed", 3)
+    assert (ended["outcome"], ended["exitCode"]) == ("reverted", 3)
 
 
 def test_a_long_request_outlives_the_switch(server: RunningServer, tmp_path: Path) -> None:
