@@ -37,12 +37,13 @@ def release_of(
     `warnings` are what is to be said of its source.
     """
     dockerfile = _dockerfile(spec, manifest, has_dockerfile=has_dockerfile)
+    image = "" if dockerfile else spec.image or manifest.image_reference or ""
     resources = manifest.runtime.resources
     limits = Release(commit=commit)
     http = manifest.http
     return Release(
         commit=commit,
-        image="" if dockerfile else spec.image or manifest.image_reference or "",
+        image=image,
         dockerfile=dockerfile,
         access=spec.access or manifest.access or DEFAULT_ACCESS,
         concurrency=spec.concurrency or manifest.concurrency or DEFAULT_CONCURRENCY,
@@ -53,7 +54,9 @@ def release_of(
         cpus=resources.cpus or limits.cpus,
         pids=resources.pids or limits.pids,
         has_network=manifest.network.mode != "none",
-        command=_web_command(spec, manifest) if http else tuple(manifest.start_command or limits.command),
+        command=_web_command(manifest, has_image=bool(dockerfile or image))
+        if http
+        else tuple(manifest.start_command or limits.command),
         http_port=http.port if http else None,
         http_health_path=http.health if http else None,
         grants=grants_of(spec.agent, manifest, defaults.allowed),
@@ -72,14 +75,14 @@ def _dockerfile(spec: DeploymentSpec, manifest: Manifest, *, has_dockerfile: boo
     return DOCKERFILE if has_dockerfile else ""
 
 
-def _web_command(spec: DeploymentSpec, manifest: Manifest) -> tuple[str, ...]:
+def _web_command(manifest: Manifest, *, has_image: bool) -> tuple[str, ...]:
     """Return what starts a web server; empty = what its image starts. Raises `ManifestInvalid` for one without use."""
     if manifest.network.mode == "none":
         raise ManifestInvalid(
             "manifest.json: `http` needs a network, and `network.mode` is none",
             hint="Leave `network.mode` out: nobody but this server is led to the agent's port.",
         )
-    if not manifest.start_command and not (spec.image or manifest.image_reference):
+    if not manifest.start_command and not has_image:
         raise ManifestInvalid(
             "manifest.json: `http` is there, but nothing says what starts the web server",
             hint="Put its command line into `run`, or name an image that starts it.",

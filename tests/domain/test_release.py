@@ -84,6 +84,7 @@ class TestWebServer:
         silent = replace(WEB, run=None, image="web:1")
         assert release_of(SPEC, silent, "c1", DEFAULTS).command == ()
         assert release_of(ASKED, replace(WEB, run=None), "c1", DEFAULTS).command == ()
+        assert release_of(SPEC, replace(WEB, run=None), "c1", DEFAULTS, has_dockerfile=True).command == ()
 
     def test_needs_something_that_starts_it(self) -> None:
         """With neither a command line nor an image nothing would ever listen."""
