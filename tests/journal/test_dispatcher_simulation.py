@@ -237,6 +237,8 @@ class Simulation:
             c.AddRepository(subject_id=name, url="file:///agents", poll_seconds=self.random.randint(30, 32)),
             c.RecordPush(subject_id=name, origin="poll", branch="main", commit=str(self.random.randrange(9))),
             c.RemoveRepository(subject_id=name),
+            c.AddRegistry(subject_id=name, username="u", secret=str(self.random.randrange(9))),
+            c.RemoveRegistry(subject_id=name),
             sample.issue_key(name, self.random.choice(("init", "request"))),
             c.RevokeKey(subject_id=name),
             c.ChangeSetting(subject_id="main", name="taskTimeout", value=float(self.random.randint(1, 9))),
