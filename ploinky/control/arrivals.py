@@ -57,5 +57,7 @@ class Arrivals:
 def _is_coming(state: Deployment | None) -> bool:
     if state is None or state.desired is not Desired.RUNNING:
         return False
-    is_restarting = state.restart_due_at is not None and state.failures <= SHORT_RESTARTS
-    return state.rollout is not None or is_restarting or state.is_idle
+    if state.rollout is not None or state.is_idle:
+        return True
+    # What has just ended gets its restart in the next commit.
+    return state.active_generation > 0 and (state.restart_due_at is None or state.failures <= SHORT_RESTARTS)

@@ -58,6 +58,10 @@ class Exchanges:
             self._open.pop(exchange.instance_id, None)
         self._ended.set()
 
+    def last_turn(self, instance_id: str) -> int:
+        """Return the number of the newest exchange with an instance, counted over all; 0 when it had none."""
+        return self._last_turn.get(instance_id, 0)
+
     def count(self, instance_id: str) -> int:
         """Return how many there are with an instance."""
         return len(self._open.get(instance_id, ()))

@@ -321,7 +321,7 @@ def _rest(begun: Coroutine[Any, None, None], awaited: Any) -> Generator[Any, Non
 def _awaits_readiness(instance: Instance | None) -> bool:
     if instance is None or instance.status is not Status.RUNNING or instance.is_ready:
         return False
-    return instance.release is None or not instance.release.http_port  # those are looked at from outside
+    return instance.release is None or instance.release.readiness_probe is None  # those are looked at from outside
 
 
 def _context(instance_id: str, correlation: str) -> Context:

@@ -12,6 +12,7 @@ import msgspec
 
 from ploinky.domain.errors import ManifestInvalid
 from ploinky.domain.manifest_forms import command_line, memory_bytes, refuse, variables
+from ploinky.domain.manifest_health import Health, ProbeSection
 from ploinky.domain.specs import RetryPolicy
 
 MANIFEST_LIMIT_BYTES = 262_144
@@ -30,8 +31,7 @@ Words = tuple[str, ...]
 RESERVED_VARIABLES = frozenset({"PLOINKY_AGENT", "PLOINKY_DOMAIN", "PLOINKY_PATH", "AGENT_DIR"})
 # Fields of earlier generations and of plans: known, so no spelling mistakes, but nothing reads them.
 WITHOUT_EFFECT = frozenset(
-    {"update", "cli", "ports", "expose", "profiles", "defaultProfile"}
-    | {"health", "idleTimeoutSeconds", "schedule", "enable", "repos"}
+    {"update", "cli", "ports", "expose", "profiles", "defaultProfile", "schedule", "enable", "repos"}
 )
 
 
@@ -129,6 +129,9 @@ class Manifest(_Section, frozen=True):
     volumes: Annotated[dict[Place, Place], msgspec.Meta(max_length=32)] = {}
     """Where each folder of the deployment's data, or of the machine, is seen inside."""
     http: Http | None = None
+    health: Health = Health()
+    idle_timeout_seconds: Annotated[float, msgspec.Meta(ge=1, le=31_536_000)] | None = None
+    """Without a request for so long it is stopped until the next one."""
     module: Name | None = None
     warnings: tuple[str, ...] = ()
     """What the file says that nothing reads. Not a field of the file."""
@@ -222,6 +225,8 @@ def _warnings(document: Mapping[str, Any]) -> Iterator[str]:
 def _sections(document: Mapping[str, Any]) -> Iterator[tuple[str, list[str], frozenset[str]]]:
     runtime = document.get("runtime")
     resources = runtime.get("resources") if isinstance(runtime, dict) else None
+    health = document.get("health")
+    probes = health if isinstance(health, dict) else {}
     sections: tuple[tuple[str, Any, type[msgspec.Struct]], ...] = (
         ("", document, Manifest),
         ("runtime.", runtime, RuntimeSection),
@@ -230,6 +235,8 @@ def _sections(document: Mapping[str, Any]) -> Iterator[tuple[str, list[str], fro
         ("containerSecurity.", document.get("containerSecurity"), ContainerSecurity),
         ("http.", document.get("http"), Http),
         ("retries.", document.get("retries"), Retries),
+        ("health.", health, Health),
+        *((f"health.{name}.", probe, ProbeSection) for name, probe in probes.items()),
     )
     for path, section, kind in sections:
         if isinstance(section, dict):
@@ -246,6 +253,9 @@ def _plain(document: dict[str, Any]) -> dict[str, Any]:
     for name, form in forms.items():
         if name in plain:
             plain[name] = form(name, plain[name])
+    health = plain.get("health")
+    if isinstance(health, dict):
+        plain["health"] = {name: _probe(f"health.{name}", probe) for name, probe in health.items()}
     commands = plain.get("commands")
     if isinstance(commands, dict):
         plain["commands"] = _commands(commands)
@@ -255,6 +265,12 @@ def _plain(document: dict[str, Any]) -> dict[str, Any]:
         memory = memory_bytes("runtime.resources.memory", resources["memory"])
         plain["runtime"] = {"resources": {**resources, "memory": memory}}
     return plain
+
+
+def _probe(path: str, probe: Any) -> Any:
+    if isinstance(probe, dict) and "script" in probe:
+        return {**probe, "script": command_line(f"{path}.script", probe["script"])}
+    return probe
 
 
 def _commands(commands: dict[str, Any]) -> dict[str, list[str]]:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from ploinky.domain.allowances import Allowed, grants_of
 from ploinky.domain.errors import ManifestInvalid
 from ploinky.domain.manifest import Manifest
+from ploinky.domain.manifest_health import LIVENESS_INTERVAL_SECONDS, READINESS_INTERVAL_SECONDS, probe_of
 from ploinky.domain.specs import DeploymentSpec, Release
 
 DEFAULT_CONCURRENCY = 4
@@ -19,6 +20,7 @@ class ReleaseDefaults(NamedTuple):
 
     time_limit_seconds: float
     start_limit_seconds: float
+    revert_window_seconds: float = 0.0
     allowed: Allowed = Allowed()
     """What agents may have beyond their container."""
 
@@ -40,7 +42,8 @@ def release_of(
     image = "" if dockerfile else spec.image or manifest.image_reference or ""
     resources = manifest.runtime.resources
     limits = Release(commit=commit)
-    http = manifest.http
+    http, health = manifest.http, manifest.health
+    http_port = http.port if http else None
     return Release(
         commit=commit,
         image=image,
@@ -57,9 +60,13 @@ def release_of(
         command=_web_command(manifest, has_image=bool(dockerfile or image))
         if http
         else tuple(manifest.start_command or limits.command),
-        http_port=http.port if http else None,
+        http_port=http_port,
         http_health_path=http.health if http else None,
         grants=grants_of(spec.agent, manifest, defaults.allowed),
+        readiness=probe_of("readiness", health.readiness, http_port, READINESS_INTERVAL_SECONDS),
+        liveness=probe_of("liveness", health.liveness, http_port, LIVENESS_INTERVAL_SECONDS),
+        idle_timeout_seconds=manifest.idle_timeout_seconds or 0.0,
+        revert_window_seconds=defaults.revert_window_seconds,
         takes_tasks=http is None or manifest.mode == "file",
         warnings=(*warnings, *manifest.warnings),
     )

@@ -87,6 +87,11 @@ class PinnedImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """`name@sha256:...`, by which a registry gives the same image again; empty for one that no registry has."""
 
 
+START_INTERVAL_SECONDS = 0.05
+"""Between two looks at a web server that is starting."""
+START_TIMEOUT_SECONDS = 5.0
+
+
 class ProbeKind(StrEnum):
     """How it is found out whether an instance works."""
 
@@ -155,6 +160,20 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What it has beyond the usual container."""
     warnings: tuple[str, ...] = ()
     """What the manifest says that nobody understood."""
+
+    @property
+    def readiness_probe(self) -> Probe | None:
+        """What must succeed before an instance serves; an agent with a web server has one without asking for it."""
+        if self.readiness is not None or self.http_port is None:
+            return self.readiness
+        kind = ProbeKind.TCP if self.http_health_path is None else ProbeKind.HTTP
+        return Probe(
+            kind=kind,
+            port=self.http_port,
+            path=self.http_health_path or "/",
+            interval_seconds=START_INTERVAL_SECONDS,
+            timeout_seconds=START_TIMEOUT_SECONDS,
+        )
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

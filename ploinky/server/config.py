@@ -117,6 +117,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     )
     agent_start_timeout_ms: Annotated[int, _whole(1_000, 3_600_000, " of milliseconds")] = 60_000
     """How long an instance may take until it says that it is ready."""
+    revert_window_seconds: Annotated[int, _whole(0, 3_600, " of seconds")] = 5
+    """How long what served before is kept after a change, to go back to it; 0 = it is let go at once."""
     install_timeout: Annotated[int, _whole(1, 86_400, " of seconds")] = 600
     """Seconds that installing an agent's dependencies may take."""
     log_file_bytes: Annotated[int, _whole(64 * 1024, 1024**3, " of bytes")] = 10 * 1024 * 1024

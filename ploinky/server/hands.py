@@ -12,9 +12,12 @@ from ploinky.control.addresses import Addresses
 from ploinky.control.environments import Environments
 from ploinky.control.exchanges import Exchanges
 from ploinky.control.executor import Executor
+from ploinky.control.health_watch import HealthWatch
+from ploinky.control.idle_watch import IdleWatch
 from ploinky.control.image_effects import ImageEffects
 from ploinky.control.install_effects import InstallEffects
 from ploinky.control.instance_effects import InstanceEffects
+from ploinky.control.probing import Probing
 from ploinky.control.pushes import Pushes
 from ploinky.control.reactor import Reactor
 from ploinky.control.repository_polls import RepositoryPolls
@@ -22,7 +25,6 @@ from ploinky.control.runtime_observer import RuntimeObserver
 from ploinky.control.signs_of_life import SignsOfLife
 from ploinky.control.source_effects import SourceEffects
 from ploinky.control.task_traffic import TaskTraffic
-from ploinky.control.web_readiness import WebReadiness
 from ploinky.control.world import Site, World
 from ploinky.domain.release import ReleaseDefaults
 from ploinky.ports.courier import Courier
@@ -52,12 +54,16 @@ class Hands:
         self.world = _make_world(core, configuration, self._courier, Path(queues), place)
         self.exchanges = Exchanges()
         self.addresses = Addresses(core.views, self.world)
-        self.readiness = WebReadiness(
-            core.views, core.commander, self.addresses, AiohttpProbes(), self.traffic.has_runner
+        probing = Probing(self.world, self.addresses, AiohttpProbes())
+        self.health = HealthWatch(core.views, core.commander, probing, self.traffic.has_runner)
+        self.idle = IdleWatch(core.views, core.commander, self.exchanges, core.clock)
+        effects = InstanceEffects(core.views, self.world, self.traffic, self.exchanges, self.health.finding)
+        defaults = ReleaseDefaults(
+            time_limit_seconds=configuration.task_timeout,
+            start_limit_seconds=configuration.agent_start_timeout_ms / 1000,
+            revert_window_seconds=configuration.revert_window_seconds,
+            allowed=allowed_by(configuration),
         )
-        effects = InstanceEffects(core.views, self.world, self.traffic, self.exchanges, self.readiness.finding)
-        start_limit_seconds = configuration.agent_start_timeout_ms / 1000
-        defaults = ReleaseDefaults(configuration.task_timeout, start_limit_seconds, allowed_by(configuration))
         sources = SourceEffects(core.views, self.world, defaults, self.progress.note)
         images = ImageEffects(core.views, self.world, self.progress.note)
         installs = InstallEffects(core.views, self.world, configuration.install_timeout, self.progress.note)
@@ -81,7 +87,7 @@ class Hands:
 
     async def close(self) -> None:
         """Stop touching the world; instances go on, open intents stay open."""
-        await self.readiness.close()
+        await self.health.close()
         await self.executor.close()
         self.observer.close()
         self.world.runtimes.close()

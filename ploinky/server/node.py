@@ -84,7 +84,8 @@ class Node:
             core.waiters.follow,
             hands.traffic.follow,
             hands.addresses.follow,
-            hands.readiness.follow,
+            hands.health.follow,
+            hands.idle.follow,
             hands.executor.follow,
             hands.reactor.follow,
             EventLog().follow,
@@ -129,7 +130,8 @@ class Node:
         await self.hands.observer.resync()
         self.hands.executor.wake()
         self.hands.reactor.wake()
-        self.hands.readiness.wake()
+        self.hands.health.wake()
+        self._spawn(self.hands.idle.run())
         self._spawn(self.hands.observer.run())
         self._spawn(self.hands.polls.run())
         self.is_ready = True

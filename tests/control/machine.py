@@ -21,21 +21,23 @@ from ploinky.adapters.memory.probes import MemoryProbes
 from ploinky.adapters.memory.runtime import MemoryRuntime
 from ploinky.adapters.memory.secrets import MemorySecrets
 from ploinky.adapters.memory.sources import MemorySources
-from ploinky.control import executor, reactor, runtime_observer, task_traffic
+from ploinky.control import executor, idle_watch, reactor, runtime_observer, task_traffic
 from ploinky.control.addresses import Addresses
 from ploinky.control.environments import Environments
 from ploinky.control.exchanges import Exchanges
 from ploinky.control.executor import Executor
+from ploinky.control.health_watch import HealthWatch
+from ploinky.control.idle_watch import IdleWatch
 from ploinky.control.image_effects import ImageEffects
 from ploinky.control.install_effects import InstallEffects
 from ploinky.control.instance_effects import InstanceEffects
+from ploinky.control.probing import Probing
 from ploinky.control.reactor import Reactor
 from ploinky.control.runtime_observer import RuntimeObserver
 from ploinky.control.runtimes import Runtimes
 from ploinky.control.signs_of_life import SignsOfLife
 from ploinky.control.source_effects import SourceEffects
 from ploinky.control.task_traffic import TaskTraffic
-from ploinky.control.web_readiness import WebReadiness
 from ploinky.control.world import Site, World
 from ploinky.domain import commands as c
 from ploinky.domain.instance import Instance
@@ -69,6 +71,7 @@ class Surroundings:
         self.courier = MemoryCourier(echo)
         self.probes = MemoryProbes()
         self.clock = ManualClock()
+        self.revert_window_seconds = 0.0
         self.sources = MemorySources()
         self.sources.commit(URL, {"sample/manifest.json": b'{"access": "public"}'})
         self.dependencies = MemoryDependencyFolders()
@@ -114,11 +117,13 @@ class Machine:
         self.world = around.world(core)
         self.exchanges = Exchanges()
         self.addresses = Addresses(core.views, self.world)
-        self.readiness = WebReadiness(
-            core.views, core.commander, self.addresses, around.probes, self.traffic.has_runner
+        probing = Probing(self.world, self.addresses, around.probes)
+        self.health = HealthWatch(core.views, core.commander, probing, self.traffic.has_runner)
+        self.idle = IdleWatch(core.views, core.commander, self.exchanges, around.clock)
+        effects = InstanceEffects(core.views, self.world, self.traffic, self.exchanges, self.health.finding)
+        sources = SourceEffects(
+            core.views, self.world, ReleaseDefaults(300.0, 60.0, around.revert_window_seconds), lambda _id, _line: None
         )
-        effects = InstanceEffects(core.views, self.world, self.traffic, self.exchanges, self.readiness.finding)
-        sources = SourceEffects(core.views, self.world, ReleaseDefaults(300.0, 60.0), lambda _id, _line: None)
         self.installs = InstallEffects(core.views, self.world, 60.0, lambda _id, _line: None)
         kinds = IntentKind
         self.executor = Executor(
@@ -136,18 +141,18 @@ class Machine:
         )
         self.reactor = Reactor(core.views, core.commander, core.clock)
         self.observer = RuntimeObserver(core.views, core.commander, self.world, effects, self.traffic)
-        web = [self.addresses.follow, self.readiness.follow]
+        web = [self.addresses.follow, self.health.follow, self.idle.follow]
         follow = [self.traffic.follow, *web, self.executor.follow, self.reactor.follow, core.note]
         core.dispatcher.followers += [core.views.fold, core.waiters.follow, *follow]
         self._background: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        for coroutine in (self.traffic.run(), self.reactor.run_timers()):
+        for coroutine in (self.traffic.run(), self.reactor.run_timers(), self.idle.run()):
             self._background.append(asyncio.get_running_loop().create_task(coroutine))
         await self.observer.resync()
         self.executor.wake()
         self.reactor.wake()
-        self.readiness.wake()
+        self.health.wake()
         self._background.append(asyncio.get_running_loop().create_task(self.observer.run()))
 
     async def close(self) -> None:
@@ -155,7 +160,7 @@ class Machine:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-        await self.readiness.close()
+        await self.health.close()
         await self.executor.close()
         self.observer.close()
         self.around.runtime.close()
@@ -224,3 +229,4 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime_observer, "RESYNC_SECONDS", 0.05)
     monkeypatch.setattr(runtime_observer, "RECONNECT_SECONDS", 0.05)
     monkeypatch.setattr(task_traffic, "SCAN_SECONDS", 0.05)
+    monkeypatch.setattr(idle_watch, "LOOK_SECONDS", 0.02)

@@ -30,7 +30,7 @@ def test_the_first_generation_is_waited_for(play: Play) -> None:
         async with running(around) as machine:
             await machine.give(c.Deploy(subject_id="d1", domain="*", path="/d1", spec=SPEC))
             arrived = asyncio.create_task(who_serves(arrivals_of(machine)))
-            await eventually(lambda: machine.readiness.finding("d1.1.0"), what="a look")
+            await eventually(lambda: machine.health.finding("d1.1.0"), what="a look")
             assert not arrived.done()
             around.probes.closed.clear()
             assert await arrived == ["d1.1.0"]

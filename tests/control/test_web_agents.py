@@ -52,11 +52,11 @@ def test_is_ready_once_it_answers_well(play: Play) -> None:
         async with running(around) as machine:
             await ask_for(machine)
             await started(machine)
-            await eventually(lambda: machine.readiness.finding(INSTANCE) == "GET /health answers 503", what="a look")
+            await eventually(lambda: machine.health.finding(INSTANCE) == "GET /health answers 503", what="a look")
             assert not is_ready(machine)
             around.probes.statuses[HERE] = 204
             assert await machine.ready_instance() == INSTANCE
-            assert machine.readiness.finding(INSTANCE) == ""
+            assert machine.health.finding(INSTANCE) == ""
             assert await machine.addresses.of(INSTANCE) == HERE
 
     play(scenario)
@@ -72,7 +72,7 @@ def test_is_ready_when_its_port_is_open(play: Play) -> None:
         async with running(around) as machine:
             await ask_for(machine)
             await started(machine)
-            await eventually(lambda: "accepts" in machine.readiness.finding(INSTANCE), what="a look")
+            await eventually(lambda: "accepts" in machine.health.finding(INSTANCE), what="a look")
             around.probes.closed.clear()
             await machine.ready_instance()
 
@@ -88,7 +88,7 @@ def test_says_why_it_never_was_ready(play: Play) -> None:
         async with running(around) as machine:
             await ask_for(machine)
             await started(machine)
-            await eventually(lambda: machine.readiness.finding(INSTANCE), what="a look")
+            await eventually(lambda: machine.health.finding(INSTANCE), what="a look")
             await machine.give(c.StopInstance(subject_id=INSTANCE, reason="not_ready", grace_seconds=1.0))
             state = machine.views.deployments.rows["d1"]
             await eventually(lambda: state.state.last_end, what="the end of the rollout")
@@ -110,7 +110,7 @@ def test_the_queue_alone_makes_no_web_server_ready(play: Play) -> None:
         async with running(around) as machine:
             await ask_for(machine)
             await started(machine)
-            await eventually(lambda: machine.readiness.finding(INSTANCE), what="a look")
+            await eventually(lambda: machine.health.finding(INSTANCE), what="a look")
             assert not is_ready(machine)
             around.probes.closed.clear()
             await machine.ready_instance()
