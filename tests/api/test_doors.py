@@ -29,7 +29,7 @@ def operations(description: Any) -> Iterator[tuple[str, str, Any]]:
         for method in METHODS:
             if method in item:
                 filled = path
-                for name in ("deployment_id", "task_id", "key_id", "name"):
+                for name in ("deployment_id", "task_id", "key_id", "name", "host"):
                     filled = filled.replace("{" + name + "}", "00000000000000000000")
                 filled = filled.replace("{provider}", "github")
                 assert "{" not in filled, f"{path} has a parameter that this test does not know"
