@@ -1,6 +1,7 @@
 """Deployments' own networks: how they are called, and which may go."""
 
 import logging
+from collections.abc import Collection
 
 from ploinky.control.world import World
 from ploinky.domain.errors import PloinkyError
@@ -17,9 +18,13 @@ def network_name(deployment_id: str) -> str:
 async def tidy_networks(views: Views, world: World, *, without: str = "") -> None:
     """Remove the networks of deployments that are gone, and of one that is going. Never raises for an engine's sake.
 
-    Complete by being repeated: an engine that does not answer now is asked again with the next periodic look.
+    Complete by being repeated: an engine that does not answer now is asked again with a later look.
     """
-    names = {network_name(key) for key in views.deployments.rows if key != without}
+    await keep_networks(world, {network_name(key) for key in views.deployments.rows if key != without})
+
+
+async def keep_networks(world: World, names: Collection[str]) -> None:
+    """Remove all networks of this journal but those named. Never raises for an engine's sake."""
     for kind, runtime in world.runtimes.by_kind.items():
         try:
             await world.pools.engine(lambda runtime=runtime: runtime.keep_networks(world.site.journal_id, names))  # type: ignore[misc]

@@ -1,6 +1,7 @@
 """One primary: the order in which its parts start and stop."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -9,6 +10,7 @@ from ploinky import __version__
 from ploinky.api.app import create_app
 from ploinky.api.services import Services
 from ploinky.control.arrivals import Arrivals
+from ploinky.control.network_names import keep_networks
 from ploinky.domain.commands import FailRollout, RemoveInstance, StopInstance
 from ploinky.domain.deployment import SHUTDOWN_CODE, Step
 from ploinky.domain.instance import LIVE, Instance, Status
@@ -187,6 +189,9 @@ class Node:
         await self._until_none(
             lambda state: state.is_remove_requested or state.status in {Status.CREATED, Status.STOPPED}
         )
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOPPING_LIMIT_SECONDS):
+                await keep_networks(self.hands.world, ())  # the next start makes them again
 
     async def _until_none(self, matches: Callable[[Instance], bool]) -> bool:
         return await self.core.watch.until(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import docker
 
+from ploinky.adapters.docker_runtime import DockerRuntime
 from ploinky.domain.deployment import Desired
 from ploinky.ports.runtime import LABEL_DEPLOYMENT
 from ploinky.views.views import Views
@@ -76,6 +77,9 @@ class Round:
         if self.runtime == "docker":
             for container in self.containers():
                 container.remove(force=True)
+            runtime = DockerRuntime()
+            runtime.keep_networks(self.watch.store.journal_id, ())
+            runtime.close()
 
     def containers(self) -> list["docker.models.containers.Container"]:
         """Return the containers of this journal, stopped ones included."""
