@@ -127,6 +127,12 @@ class DockerRuntime:
     def restore_image(self, reference: str, pin: PinnedImage, login: RegistryLogin | None = None) -> Image | None:
         return self._images.restore(reference, pin, login)
 
+    def built_images(self, journal_id: str) -> list[str]:
+        return self._images.built(journal_id)
+
+    def remove_image(self, digest: str) -> None:
+        self._images.remove(digest)
+
     def build_image(self, spec: BuildSpec, progress: Progress) -> Image:
         return self._images.build(spec, progress, self._connections.separate)
 

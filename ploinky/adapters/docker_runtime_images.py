@@ -14,7 +14,7 @@ from ploinky.adapters.docker_runtime_errors import NOT_FOUND, reason_of, status_
 from ploinky.adapters.docker_runtime_places import USUAL_PATH
 from ploinky.domain.errors import ImageUnavailable, RuntimeUnavailable
 from ploinky.domain.specs import PinnedImage
-from ploinky.ports.images import USUAL_REGISTRY, BuildSpec, RegistryLogin, registry_of
+from ploinky.ports.images import LABEL_IMAGE_JOURNAL, USUAL_REGISTRY, BuildSpec, RegistryLogin, registry_of
 from ploinky.ports.runtime import Image, Progress
 
 DEFAULT_IMAGE = "python:3-slim"
@@ -72,6 +72,27 @@ class Images:
             progress(f"building {spec.reference}")
             build_image(connect, spec, progress)
         return self._required(spec.reference)
+
+    def built(self, journal_id: str) -> list[str]:
+        """Return the content ids of the images that carry this journal's label."""
+        label = f"{LABEL_IMAGE_JOURNAL}={journal_id}"
+        with translated("list images"):
+            answer = self._client().images(filters={"label": label})
+        listed = answer if isinstance(answer, list) else []
+        return [str(image["Id"]) for image in listed if isinstance(image, dict) and _is_of(image, journal_id)]
+
+    def remove(self, digest: str) -> None:
+        """Remove an image with all its names; one that a container uses stays. **Raises** `RuntimeRefused` then."""
+        client = self._client()
+        try:
+            answer = self._inspect(digest)
+            # By its names, not by force: force would also take it from a container that has ended.
+            tags = answer.get("RepoTags") if answer else None
+            for tag in tags if isinstance(tags, list) and tags else [digest]:
+                client.remove_image(tag)
+        except Exception as error:
+            if status_of(error) != NOT_FOUND:
+                raise translate(f"remove {digest}", error) from error
 
     def _labels(self, reference: str) -> dict[str, str]:
         """Return what an image says of itself that only we say; nothing when there is none."""
@@ -175,6 +196,11 @@ def _repository_digest(reference: str, listed: object) -> str:
     digests = [digest for digest in listed if isinstance(digest, str)] if isinstance(listed, list) else []
     names = (repository, f"{USUAL_REGISTRY}/{repository}", f"{USUAL_REGISTRY}/library/{repository}")
     return next((digest for digest in digests if digest.partition("@")[0] in names), "")
+
+
+def _is_of(image: dict[str, Any], journal_id: str) -> bool:
+    labels = image.get("Labels")
+    return isinstance(labels, dict) and labels.get(LABEL_IMAGE_JOURNAL) == journal_id
 
 
 def _silent(_line: str) -> None:

@@ -101,6 +101,12 @@ class ProcessRuntime:
     def restore_image(self, reference: str, pin: PinnedImage, login: RegistryLogin | None = None) -> Image | None:
         return self._python()
 
+    def built_images(self, journal_id: str) -> list[str]:
+        return []
+
+    def remove_image(self, digest: str) -> None:
+        return
+
     def build_image(self, spec: BuildSpec, progress: Progress) -> Image:
         return self._python()
 

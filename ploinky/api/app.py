@@ -11,6 +11,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import OpenAPI
 from litestar.types import ExceptionHandlersMap
 
+from ploinky.api.cleanup import CleanUpRoutes
 from ploinky.api.deployments import DeploymentRoutes, InstanceRoutes
 from ploinky.api.events import EventRoutes
 from ploinky.api.logs import LogRoutes
@@ -55,6 +56,7 @@ def _app(services: Services, openapi_config: OpenAPIConfig | None) -> Litestar:
             RepositoryRoutes,
             WebhookRoutes,
             RegistryRoutes,
+            CleanUpRoutes,
             SystemRoutes,
             ProbeRoutes,
         ],

@@ -314,12 +314,22 @@ class JournalShape(Wire):
     epoch: int
 
 
+class DiskShape(Wire):
+    """The file system of the data directory."""
+
+    free_bytes: int
+    total_bytes: int
+    is_low: bool
+    """Less is free than `diskWarningBytes` of the configuration."""
+
+
 class HealthShape(Wire):
     """How the server is."""
 
     status: str
     version: str
     journal: JournalShape
+    disk: DiskShape
     runtimes: list[RuntimeShape]
 
 

@@ -7,6 +7,7 @@ from litestar import Request
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
+from ploinky.control.cleanup import Cleaner
 from ploinky.control.commander import Commander
 from ploinky.control.pools import Pools
 from ploinky.control.runtimes import Runtimes
@@ -36,6 +37,7 @@ class Services(NamedTuple):
     repositories: Repositories
     webhooks: Webhooks
     registries: Registries
+    cleaner: Cleaner
     tasks: Tasks
     accounts: TaskAccounts
     keys: Keys

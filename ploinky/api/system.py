@@ -8,6 +8,7 @@ from ploinky.api.docs_page import docs_page
 from ploinky.api.paging import PageNumber, PerPage, paged
 from ploinky.api.schemas import (
     Alive,
+    DiskShape,
     HealthShape,
     JournalShape,
     KeyShape,
@@ -76,10 +77,12 @@ class SystemRoutes(Controller):
         """Show how the server is and which runtimes it can use."""
         found = await services.pools.engine(services.runtimes.check_all)
         head = services.head()
+        space = await services.cleaner.watch_space()
         return HealthShape(
             status="ok" if services.is_ready() else "starting",
             version=services.version,
             journal=JournalShape(id=services.journal_id, position=head.position, epoch=head.epoch),
+            disk=DiskShape(free_bytes=space.disk.free_bytes, total_bytes=space.disk.total_bytes, is_low=space.is_low),
             runtimes=[
                 RuntimeShape(kind=kind, is_usable=known.is_usable, version=known.version, reason=known.reason)
                 for kind, known in found.items()

@@ -10,6 +10,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "keys": ("keys:keys", "List, revoke and recover keys."),
         "settings": ("settings:settings", "Show and change settings of the running server."),
         "config": ("config:config", "Show the configuration and where each value comes from."),
+        "cleanup": ("cleanup:cleanup", "Remove what no deployment needs any more."),
         "image": ("image:image", "Build the image that agents run in."),
     },
     "Agents": {

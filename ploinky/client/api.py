@@ -185,6 +185,10 @@ class PloinkyClient:
         """List the agents of a named repository: `{name, about, commands[], error}`."""
         return self._get(f"/repositories/{quote_segment(repository)}/agents", page=page, perPage=per_page)
 
+    def clean_up(self, *, is_dry_run: bool = False) -> JsonObject:
+        """Remove what no deployment needs: `{removed[], freedBytes, isDryRun, reason}`."""
+        return self._send("POST", "/cleanup?dryRun=true" if is_dry_run else "/cleanup")
+
     def registries(self, *, page: int | None = None, per_page: int | None = None) -> JsonObject:
         """List the private registries of images with who asks there."""
         return self._get("/registries", page=page, perPage=per_page)

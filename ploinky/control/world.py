@@ -7,6 +7,7 @@ from ploinky.control.pools import Pools
 from ploinky.control.runtimes import Runtimes
 from ploinky.ports.courier import Courier
 from ploinky.ports.dependencies import DependencyFolders
+from ploinky.ports.leftovers import Leftovers
 from ploinky.ports.logs import LogBounds, LogStore
 from ploinky.ports.secrets import SecretStore
 from ploinky.ports.sources import AgentFolders, Sources
@@ -31,6 +32,7 @@ class World(NamedTuple):
     sources: Sources
     folders: AgentFolders
     dependencies: DependencyFolders
+    leftovers: Leftovers
     environments: Environments
     secrets: SecretStore
     logs: LogStore

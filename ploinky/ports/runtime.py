@@ -202,6 +202,12 @@ class Runtime(Protocol):
         Where there are no images, it is whatever there is.
         """
 
+    def built_images(self, journal_id: str) -> list[str]:
+        """Return the content ids of the images that were built for this journal, by their label."""
+
+    def remove_image(self, digest: str) -> None:
+        """Remove an image that nothing uses. Idempotent; `RuntimeRefused` while a container does."""
+
     def build_image(self, spec: BuildSpec, progress: Progress) -> Image:
         """Build an image, unless it is there already. `ImageUnavailable` has the last lines as the detail `output`.
 

@@ -127,6 +127,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Of each instance, the one that is written included."""
     log_generations: Annotated[int, _whole(1, 1_000, " of generations")] = 20
     """Of each deployment, whose output is kept."""
+    disk_warning_bytes: Annotated[int, _whole(0, 1 << 60, " of bytes")] = 1 << 30
+    """Free space below which the server warns."""
     last_logs_lines: Annotated[int, _of_setting("lastLogsLines", " of lines")] = 200
     """Shown where a caller does not say how many."""
     container_runtime: Annotated[

@@ -9,6 +9,7 @@ from ploinky.adapters.aiohttp_probes import AiohttpProbes
 from ploinky.adapters.file_courier import FileCourier
 from ploinky.adapters.file_logs import FileLogStore
 from ploinky.control.addresses import Addresses
+from ploinky.control.cleanup import Cleaner
 from ploinky.control.environments import Environments
 from ploinky.control.exchanges import Exchanges
 from ploinky.control.executor import Executor
@@ -34,7 +35,14 @@ from ploinky.server.agents_place import agents_place
 from ploinky.server.config import Configuration, choose_queue_directory
 from ploinky.server.core import Core
 from ploinky.server.progress import ProgressBoard
-from ploinky.server.world import allowed_by, make_dependencies, make_folders, make_runtimes, make_sources
+from ploinky.server.world import (
+    allowed_by,
+    make_dependencies,
+    make_folders,
+    make_leftovers,
+    make_runtimes,
+    make_sources,
+)
 from ploinky.views.intents import IntentKind
 
 log = logging.getLogger(__name__)
@@ -65,6 +73,7 @@ class Hands:
             allowed=allowed_by(configuration),
         )
         sources = SourceEffects(core.views, self.world, defaults, self.progress.note)
+        self.cleaner = Cleaner(core.views, self.world, configuration.disk_warning_bytes)
         images = ImageEffects(core.views, self.world, self.progress.note)
         installs = InstallEffects(core.views, self.world, configuration.install_timeout, self.progress.note)
         self.executor = Executor(
@@ -110,6 +119,7 @@ def _make_world(core: Core, configuration: Configuration, courier: Courier, queu
         sources=make_sources(configuration, directory),
         folders=make_folders(place, directory),
         dependencies=make_dependencies(place),
+        leftovers=make_leftovers(directory, place),
         environments=Environments(core.views, core.orders),
         secrets=core.storage.secrets,
         logs=FileLogStore(str(directory / "logs")),

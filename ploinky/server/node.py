@@ -89,6 +89,7 @@ class Node:
             hands.health.follow,
             hands.idle.follow,
             hands.executor.follow,
+            hands.cleaner.follow,
             hands.reactor.follow,
             EventLog().follow,
             core.note,
@@ -109,6 +110,7 @@ class Node:
             operations=Operations(core.views, core.commander, world.runtimes, core.pools, core.clock),
             feed=core.feed,
             log_feed=self.log_feed,
+            cleaner=self.hands.cleaner,
             runtimes=world.runtimes,
             pools=core.pools,
             journal_id=core.storage.store.journal_id,
@@ -136,6 +138,7 @@ class Node:
         self._spawn(self.hands.idle.run())
         self._spawn(self.hands.observer.run())
         self._spawn(self.hands.polls.run())
+        self._spawn(self.hands.cleaner.run())
         self.is_ready = True
 
     async def stop(self) -> None:

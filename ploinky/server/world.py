@@ -7,11 +7,13 @@ from ploinky.adapters.agent_folders import FileAgentFolders
 from ploinky.adapters.dependency_folders import FileDependencyFolders
 from ploinky.adapters.docker_runtime import DockerRuntime, PodmanRuntime
 from ploinky.adapters.dulwich_sources import DulwichSources
+from ploinky.adapters.file_leftovers import FileLeftovers
 from ploinky.adapters.process_runtime import ProcessRuntime
 from ploinky.adapters.trusted_sources import TrustedSources
 from ploinky.control.runtimes import Runtimes
 from ploinky.domain.allowances import Allowed
 from ploinky.ports.dependencies import DependencyFolders
+from ploinky.ports.leftovers import Leftovers
 from ploinky.ports.runtime import Runtime
 from ploinky.ports.sources import AgentFolders, Sources
 from ploinky.server.config import Configuration
@@ -46,6 +48,11 @@ def make_sources(configuration: Configuration, directory: Path) -> Sources:
         known_hosts_file=configuration.ssh_known_hosts_file,
         submodule_hosts=configuration.submodule_hosts,
     )
+
+
+def make_leftovers(directory: Path, place: Path) -> Leftovers:
+    """Make what finds folders that nobody may need."""
+    return FileLeftovers(releases_directory=place / "releases", repos_directory=directory / "repos")
 
 
 def make_dependencies(place: Path) -> DependencyFolders:

@@ -47,6 +47,19 @@ def test_the_time_limit_of_new_releases(server: RunningServer, repository: Path)
     assert (answer.status, answer.code) == (504, "TASK_TIMEOUT")
 
 
+def test_cleans_up_on_request(server: RunningServer) -> None:
+    """What nothing needs is named first, then removed; the disk is part of the server's health."""
+    stray = server.installation / "repos" / "gone-12345678" / "checkouts" / ("0" * 40)
+    stray.mkdir(parents=True)
+    name = f"checkout gone-12345678/{'0' * 40}"
+    dry = server.api("POST", "/cleanup?dryRun=true").document
+    assert (dry["isDryRun"], name in dry["removed"], stray.exists()) == (True, True, True)
+    done = server.api("POST", "/cleanup").document
+    assert (done["isDryRun"], name in done["removed"], stray.exists()) == (False, True, False)
+    disk = server.api("GET", "/health").document["disk"]
+    assert 0 < disk["freeBytes"] <= disk["totalBytes"]
+
+
 def test_registries_keep_their_passwords(server: RunningServer) -> None:
     """Who asks a registry can be told, told anew, listed and forgotten; the password comes back nowhere."""
     for password in ("hunter2-a", "hunter2-b"):

@@ -191,6 +191,16 @@ def test_shows_and_changes_settings(ploinky: CommandLine, stub: StubServer) -> N
     ]
 
 
+def test_says_what_cleaning_up_removes(ploinky: CommandLine, stub: StubServer) -> None:
+    """Each thing is a line, and a dry run says so."""
+    answer = {"removed": ["release d1/1"], "freedBytes": 10, "isDryRun": True, "reason": ""}
+    stub.answer("POST", "~/cleanup", Reply(200, answer))
+    assert ploinky.succeeds("cleanup", "--dry-run") == "would remove release d1/1\n"
+    assert ploinky.succeeds("cleanup") == "removed release d1/1\n"
+    stub.answer("POST", "~/cleanup", Reply(200, {**answer, "removed": [], "reason": "a rollout is under way"}))
+    assert "a rollout is under way" in ploinky("cleanup").err
+
+
 def test_passwords_of_registries_come_on_standard_input(
     ploinky: CommandLine, stub: StubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,6 +108,8 @@ REQUESTS: dict[str, tuple[Ask, str, str, dict[str, str], Any]] = {
         {},
         {"name": "mine", "url": "https://git.test/x", "branch": "dev"},
     ),
+    "clean up": (lambda c: c.clean_up(), "POST", "~/cleanup", {}, None),
+    "clean up, dry": (lambda c: c.clean_up(is_dry_run=True), "POST", "~/cleanup", {"dryRun": "true"}, None),
     "registries": (lambda c: c.registries(), "GET", "~/registries", {}, None),
     "add registry": (
         lambda c: c.add_registry("h:5000", "robot", "x"),

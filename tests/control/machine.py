@@ -16,6 +16,7 @@ from ploinky.adapters.memory.clock import ManualClock
 from ploinky.adapters.memory.courier import MemoryCourier
 from ploinky.adapters.memory.dependency_folders import MemoryDependencyFolders
 from ploinky.adapters.memory.journal import JournalContents, MemoryJournalStore
+from ploinky.adapters.memory.leftovers import MemoryLeftovers
 from ploinky.adapters.memory.logs import MemoryLogStore
 from ploinky.adapters.memory.probes import MemoryProbes
 from ploinky.adapters.memory.runtime import MemoryRuntime
@@ -23,6 +24,7 @@ from ploinky.adapters.memory.secrets import MemorySecrets
 from ploinky.adapters.memory.sources import MemorySources
 from ploinky.control import executor, idle_watch, reactor, runtime_observer, task_traffic
 from ploinky.control.addresses import Addresses
+from ploinky.control.cleanup import Cleaner
 from ploinky.control.environments import Environments
 from ploinky.control.exchanges import Exchanges
 from ploinky.control.executor import Executor
@@ -75,6 +77,7 @@ class Surroundings:
         self.sources = MemorySources()
         self.sources.commit(URL, {"sample/manifest.json": b'{"access": "public"}'})
         self.dependencies = MemoryDependencyFolders()
+        self.leftovers = MemoryLeftovers()
         self.blobs, self.logs, self.secrets = MemoryBlobStore(), MemoryLogStore(), MemorySecrets()
 
     def world(self, core: Core) -> World:
@@ -84,6 +87,7 @@ class Surroundings:
             sources=self.sources,
             folders=MemoryAgentFolders(self.sources.trees),
             dependencies=self.dependencies,
+            leftovers=self.leftovers,
             environments=Environments(core.views, core.orders),
             secrets=self.secrets,
             logs=self.logs,
@@ -124,6 +128,7 @@ class Machine:
         sources = SourceEffects(
             core.views, self.world, ReleaseDefaults(300.0, 60.0, around.revert_window_seconds), lambda _id, _line: None
         )
+        self.cleaner = Cleaner(core.views, self.world)
         self.installs = InstallEffects(core.views, self.world, 60.0, lambda _id, _line: None)
         kinds = IntentKind
         self.executor = Executor(

@@ -115,6 +115,8 @@ class MemoryRuntime:
         self.asked: list[tuple[str, bool, RegistryLogin | None]] = []
         """What `resolve_image` was asked for."""
         self.built: list[BuildSpec] = []
+        self.kept_images: list[str] = []
+        """What `built_images` lists."""
         self.lost_images: set[str] = set()
         """References whose images cannot be restored."""
         self.install_exit_code = 0
@@ -143,6 +145,13 @@ class MemoryRuntime:
     def restore_image(self, reference: str, pin: PinnedImage, login: RegistryLogin | None = None) -> Image | None:
         self.before_call("restore_image", reference)
         return None if reference in self.lost_images else Image(reference, pin.digest, pin.repository_digest)
+
+    def built_images(self, journal_id: str) -> list[str]:
+        return list(self.kept_images)
+
+    def remove_image(self, digest: str) -> None:
+        if digest in self.kept_images:
+            self.kept_images.remove(digest)
 
     def build_image(self, spec: BuildSpec, progress: Progress) -> Image:
         self.before_call("build_image", spec.reference)

@@ -69,6 +69,8 @@ def _print_health(url: str, document: "JsonObject") -> None:
         "journal epoch": field(document, "journal.epoch"),
     }
     print_fields(fields)
+    if field(document, "disk.isLow") is True:
+        remark(f"the server's disk has {field(document, 'disk.freeBytes')} bytes left: see `ploinky cleanup --dry-run`")
     runtimes = rows_of({"data": document.get("runtimes")})
     if runtimes:
         print_table(runtimes, RUNTIMES)

@@ -10,7 +10,7 @@ import pytest
 
 from ploinky.adapters.debian_image import BASE_REFERENCE
 from ploinky.adapters.docker_runtime import DockerRuntime
-from ploinky.domain.errors import ImageUnavailable
+from ploinky.domain.errors import ImageUnavailable, RuntimeRefused
 from ploinky.ports.images import LABEL_IMAGE_DEPLOYMENT, LABEL_IMAGE_JOURNAL, LABEL_IMAGE_SOURCE, BuildSpec
 
 pytestmark = pytest.mark.docker
@@ -90,6 +90,24 @@ def test_another_source_of_the_same_name_is_built(runtime: DockerRuntime, spec: 
     Path(spec.context_directory, "more").touch()
     other = msgspec.structs.replace(spec, labels={**spec.labels, LABEL_IMAGE_SOURCE: "s2"})
     assert runtime.build_image(other, print).digest != first.digest
+
+
+def test_lists_and_removes_what_it_built(runtime: DockerRuntime, engine: "docker.APIClient", spec: BuildSpec) -> None:
+    """By this journal's label alone; an image that a container uses stays, and nobody else's is ever listed."""
+    journal = secrets.token_hex(6)
+    spec = msgspec.structs.replace(spec, labels={**spec.labels, LABEL_IMAGE_JOURNAL: journal})
+    image = runtime.build_image(spec, print)
+    assert runtime.built_images(journal) == [image.digest]
+    assert runtime.built_images("another") == []
+    used = engine.create_container(spec.reference, ["true"])
+    try:
+        with pytest.raises(RuntimeRefused):
+            runtime.remove_image(image.digest)
+    finally:
+        engine.remove_container(used)
+    runtime.remove_image(image.digest)
+    runtime.remove_image(image.digest)
+    assert runtime.built_images(journal) == []
 
 
 def test_fails_with_the_last_lines(runtime: DockerRuntime, spec: BuildSpec) -> None:
