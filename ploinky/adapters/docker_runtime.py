@@ -32,14 +32,13 @@ from ploinky.adapters.docker_runtime_exec import execute
 from ploinky.adapters.docker_runtime_findings import FindingsRecord
 from ploinky.adapters.docker_runtime_follow import ContainerStream
 from ploinky.adapters.docker_runtime_identity import Identity, engine_user_id, identity_of, is_selinux_enforcing
+from ploinky.adapters.docker_runtime_image_calls import EngineImages
 from ploinky.adapters.docker_runtime_images import DEFAULT_IMAGE, Images
 from ploinky.adapters.docker_runtime_networks import DEFAULT_POOL, Networks
 from ploinky.adapters.docker_runtime_places import refuse_missing_folders
 from ploinky.adapters.docker_runtime_stats import read_usage
 from ploinky.adapters.docker_runtime_trial import Findings, try_out
 from ploinky.domain.errors import PloinkyError, RuntimeRefused, RuntimeUnavailable
-from ploinky.domain.specs import PinnedImage
-from ploinky.ports.images import BuildSpec, RegistryLogin
 from ploinky.ports.runtime import (
     EXEC_OUTPUT_LIMIT_BYTES,
     EXEC_TIMEOUT_SECONDS,
@@ -48,12 +47,10 @@ from ploinky.ports.runtime import (
     Address,
     Availability,
     Executed,
-    Image,
     InstanceSpec,
     LogStream,
     Observation,
     ObservedState,
-    Progress,
     Usage,
 )
 
@@ -67,7 +64,7 @@ MAX_LOG_LINES = 100_000
 _LIVE = frozenset({ObservedState.RUNNING, ObservedState.PAUSED})
 
 
-class DockerRuntime:
+class DockerRuntime(EngineImages):
     """Runs each instance as one container, made once, started once, never restarted in place.
 
     A container of the same name without our journal label does not exist for us: it is never shown nor touched.
@@ -118,30 +115,6 @@ class DockerRuntime:
 
     def has_own_users(self) -> bool:
         return self._identity() is Identity.ALLOCATED
-
-    def resolve_image(
-        self, reference: str, progress: Progress, *, is_renewed: bool = False, login: RegistryLogin | None = None
-    ) -> Image:
-        return self._images.resolve(reference, progress, is_renewed=is_renewed, login=login)
-
-    def restore_image(self, reference: str, pin: PinnedImage, login: RegistryLogin | None = None) -> Image | None:
-        return self._images.restore(reference, pin, login)
-
-    def built_images(self, journal_id: str) -> list[str]:
-        return self._images.built(journal_id)
-
-    def remove_image(self, digest: str) -> None:
-        self._images.remove(digest)
-
-    def build_image(self, spec: BuildSpec, progress: Progress) -> Image:
-        return self._images.build(spec, progress, self._connections.separate)
-
-    def build_base_image(self, progress: Progress) -> Image:
-        """Build the agent base image from this machine's Debian packages. Idempotent: it is built anew.
-
-        **Raises** `ImageUnavailable` with what is missing.
-        """
-        return self._images.build_base(progress)
 
     def create(self, spec: InstanceSpec) -> str:
         client = self._connections.client()
