@@ -27,6 +27,7 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore
 
 from ops.benchmarks._journal_ours import CALLERS, EVENT_STATE, Run, appending, run_callers, submitting
+from ops.benchmarks._rows import print_head, print_row
 from ploinky.journal.writer import UNFOLDED_LIMIT_BYTES, log_bytes
 from ploinky.ports.journal_store import AppendBatch
 
@@ -126,10 +127,10 @@ def run_round(parent: str | None, seconds: float) -> tuple[dict[str, Run], float
 def report(rounds: list[dict[str, Run]], batch_sizes: list[float]) -> bool:
     """Print rates and ratios; return whether the bars are reached."""
     print(f"{CALLERS} callers, {len(rounds)} rounds, {statistics.median(batch_sizes):.1f} events per commit")
-    print(f"{'events/s':<22}{'min':>9}{'median':>9}{'max':>9}")
+    print_head("events/s")
     for name in rounds[0]:
         print_row(name, [runs[name].rate for runs in rounds], ".0f")
-    print(f"{'ratio':<22}{'min':>9}{'median':>9}{'max':>9}")
+    print_head("ratio")
     are_reached = True
     for ours, other, bar in BARS:
         ratios = [runs[ours].rate / runs[other].rate for runs in rounds]
@@ -140,12 +141,6 @@ def report(rounds: list[dict[str, Run]], batch_sizes: list[float]) -> bool:
     print("Differs: raw gets its rows ready made, hashes and answers nobody, and has no triggers; submit also decides,")
     print("encodes and digests two payloads; eventsourcing commits each event alone, in one thread, without a chain.")
     return are_reached
-
-
-def print_row(name: str, values: list[float], form: str, remark: str = "") -> None:
-    """Print minimum, median and maximum."""
-    shown = "".join(f"{value:>9{form}}" for value in (min(values), statistics.median(values), max(values)))
-    print(f"{name:<22}{shown}   {remark}".rstrip())
 
 
 def main() -> None:

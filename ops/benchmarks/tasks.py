@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ops.benchmarks._rows import print_head, print_row
 from ops.benchmarks._tasks_huey import program, running_consumer, running_redis
 from ops.benchmarks._tasks_ours import running_server
 
@@ -144,7 +145,7 @@ def run_all(parent: str | None, rounds: int, seconds: float, names: list[str]) -
 def report(runs: dict[str, list[Run]]) -> bool:
     """Print values and ratios; return whether the bars are reached."""
     print(f"{len(runs[OURS])} rounds of {SEQUENTIAL_CALLS} calls one after the other, then {CLIENTS} clients")
-    print(f"{'':<34}{'min':>9}{'median':>9}{'max':>9}")
+    print_head("")
     for name, done in runs.items():
         for measured in MEASURES:
             print_row(
@@ -170,12 +171,6 @@ def report(runs: dict[str, list[Run]]) -> bool:
     )
     print("Redis on a Unix socket with notify_result; without the append-only file it synchronises nothing.")
     return are_reached
-
-
-def print_row(name: str, values: list[float], form: str, remark: str = "") -> None:
-    """Print minimum, median and maximum."""
-    shown = "".join(f"{value:>9{form}}" for value in (min(values), statistics.median(values), max(values)))
-    print(f"{name:<34}{shown}   {remark}".rstrip())
 
 
 def main() -> None:
