@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from ploinky.adapters.dulwich_sources_process import run_child
+from ploinky.adapters.dulwich_sources_process import SpareChild, run_child
 from ploinky.adapters.dulwich_sources_record import read_record
 from ploinky.adapters.dulwich_sources_redaction import redacted
 from ploinky.domain.errors import PloinkyError, SourceInvalid, SourceUnavailable, StorageFull
@@ -45,15 +45,18 @@ class DulwichSources:
         ttl_seconds: float = 0.0,
         known_hosts_file: str | None = None,
         submodule_hosts: Sequence[str] = (),
+        keeps_spare: bool = False,
     ) -> None:
         """Keep caches in a directory.
 
         Within `ttl_seconds` of the last answer a server is not asked again; local repositories always are. Hosts of
         ssh are known by `known_hosts_file`, else by the system's and the user's own files. Submodules come from their
-        repository's host, and from `submodule_hosts`.
+        repository's host, and from `submodule_hosts`. With `keeps_spare` a process waits for the next
+        request, until `close`.
         """
         self._repos = os.path.abspath(repos_directory)
         self._timeout_seconds = timeout_seconds
+        self._spare = SpareChild() if keeps_spare else None
         self._settings = {
             "ttl_seconds": ttl_seconds,
             "known_hosts_file": known_hosts_file,
@@ -92,6 +95,10 @@ class DulwichSources:
     def record(self, url: str) -> CacheRecord | None:
         return read_record(os.path.join(self._repos, parse_location(url).cache_name)).shown()
 
+    def close(self) -> None:
+        if self._spare:
+            self._spare.close()
+
     def _run(
         self, location: Location, credentials: Credentials | None, request: dict[str, Any], progress: Progress
     ) -> dict[str, Any]:
@@ -103,7 +110,9 @@ class DulwichSources:
             "credentials": None if credentials is None else credentials._asdict(),
         }
         try:
-            answer = run_child(msgspec.json.encode(request), self._timeout_seconds, _shown(redact, progress))
+            answer = run_child(
+                msgspec.json.encode(request), self._timeout_seconds, _shown(redact, progress), self._spare
+            )
         except PloinkyError as error:
             raise type(error)(redact(error.message), hint=redact(error.advice)) from None
         if "refusal" not in answer:

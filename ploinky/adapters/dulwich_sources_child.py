@@ -28,7 +28,10 @@ def main() -> None:
     """Serve one request and end."""
     output = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
     os.dup2(2, 1)  # what a library prints may not look like an answer
-    request = json.loads(sys.stdin.buffer.read(REQUEST_BYTES))
+    content = sys.stdin.buffer.read(REQUEST_BYTES)
+    if not content:
+        return  # it was kept for a request, and whoever would have asked has gone
+    request = json.loads(content)
     _confine(request["parent_pid"])
 
     def say(message: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +15,11 @@ from typing import IO
 import msgspec
 
 import ploinky
+from ploinky.adapters.dulwich_sources_spare import SPARE_ARGUMENT, SPARE_LIMIT_SECONDS
 from ploinky.domain.errors import SourceInvalid, SourceUnavailable
 from ploinky.ports.sources import Progress
 
-CHILD_MODULE = "ploinky.adapters.dulwich_sources_child"
+CHILD_MODULE = "ploinky.adapters.dulwich_sources_spare"
 LINE_BYTES = 65_536
 OUTPUT_BYTES = 8 * 1_048_576
 STDERR_BYTES = 8_192
@@ -29,14 +31,67 @@ _KEPT_VARIABLES = frozenset(
 )
 
 
-def run_child(request: bytes, timeout_seconds: float, progress: Progress) -> dict[str, object]:
+class SpareChild:
+    """A child that was started before there is a request for it, so that the request does not wait for imports.
+
+    Each request still has a process of its own, from its start to its end.
+    """
+
+    def __init__(self) -> None:
+        """Start none yet."""
+        self._lock = threading.Lock()
+        self._waiting: tuple[subprocess.Popen[bytes], float] | None = None
+        self._is_closed = False
+
+    def take(self) -> "subprocess.Popen[bytes]":
+        """Return the one that waits, or a new one."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, None
+        if waiting is None:
+            return _start()
+        child, started_at = waiting
+        # It ends by itself at some time; well before that it is not trusted to be there for the whole of a request.
+        if child.poll() is None and time.monotonic() - started_at < SPARE_LIMIT_SECONDS / 2:
+            return child
+        _end(child)
+        return _start()
+
+    def renew(self) -> None:
+        """Have one wait from here on."""
+        with self._lock:
+            if self._waiting is None and not self._is_closed:
+                with contextlib.suppress(OSError):  # without one the next request starts its own, or says why not
+                    self._waiting = _start(SPARE_ARGUMENT), time.monotonic()
+
+    def close(self) -> None:
+        """End the one that waits, and start none any more."""
+        with self._lock:
+            waiting, self._waiting, self._is_closed = self._waiting, None, True
+        if waiting is not None:
+            _end(waiting[0])
+
+
+def run_child(
+    request: bytes, timeout_seconds: float, progress: Progress, spare: SpareChild | None = None
+) -> dict[str, object]:
     """Send one JSON request, pass progress lines on, and return the child's one answer.
 
-    The child is in its own process group, which is gone when this returns or raises.
-    Raises `SourceUnavailable` when it takes too long or dies, `SourceInvalid` when it says too much.
+    The child is in its own process group, which is gone when this returns or raises. `spare` gives it, and has another
+    one wait afterwards. Raises `SourceUnavailable` when it takes too long or dies, `SourceInvalid` when it says too
+    much.
     """
-    child = subprocess.Popen(
-        [sys.executable, "-m", CHILD_MODULE],
+    child = spare.take() if spare else _start()
+    try:
+        return _converse(child, request, time.monotonic() + timeout_seconds, progress)
+    finally:
+        _end(child)
+        if spare:
+            spare.renew()
+
+
+def _start(*arguments: str) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [sys.executable, "-m", CHILD_MODULE, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -44,10 +99,6 @@ def run_child(request: bytes, timeout_seconds: float, progress: Progress) -> dic
         cwd="/",
         start_new_session=True,
     )
-    try:
-        return _converse(child, request, time.monotonic() + timeout_seconds, progress)
-    finally:
-        _end(child)
 
 
 def _environment() -> dict[str, str]:

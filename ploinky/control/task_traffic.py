@@ -33,7 +33,9 @@ from ploinky.views.views import Views
 
 log = logging.getLogger(__name__)
 
-READY_POLL_SECONDS = 0.03
+READY_POLL_SECONDS = 0.01
+"""Between two looks at instances that are not ready; a rollout waits for each of them."""
+IDLE_POLL_SECONDS = 0.15
 SCAN_SECONDS = 1.0
 """Between two full scans of the queues: hints may be lost, scans are the truth."""
 LONG_CLAIM_SECONDS = 0.9
@@ -155,7 +157,7 @@ class TaskTraffic:
             if loop.time() >= next_scan:
                 next_scan = loop.time() + SCAN_SECONDS
                 self._scan()
-            await asyncio.sleep(READY_POLL_SECONDS if unready else READY_POLL_SECONDS * 5)
+            await asyncio.sleep(READY_POLL_SECONDS if unready else IDLE_POLL_SECONDS)
 
     def _scan(self) -> None:
         for instance_id in list(self._attached):

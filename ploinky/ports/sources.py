@@ -89,6 +89,9 @@ class Sources(Protocol):
     def record(self, url: str) -> CacheRecord | None:
         """Return what is known of the repository's cache; None before the first fetch."""
 
+    def close(self) -> None:
+        """Let go of what is kept between requests. Idempotent; requests may still come."""
+
 
 CHANGES_LIMIT = 200
 

@@ -100,6 +100,7 @@ class Hands:
         await self.executor.close()
         self.observer.close()
         self.world.runtimes.close()
+        self.world.sources.close()
         self._courier.close()
 
 

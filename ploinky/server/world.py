@@ -47,6 +47,7 @@ def make_sources(configuration: Configuration, directory: Path) -> Sources:
         ttl_seconds=configuration.cache_time,
         known_hosts_file=configuration.ssh_known_hosts_file,
         submodule_hosts=configuration.submodule_hosts,
+        keeps_spare=True,
     )
 
 

@@ -89,6 +89,9 @@ class MemorySources:
         error = self._errors.get(url, "")
         return CacheRecord(url, 0.0 if heads else None, heads, 0.0, 0, error) if heads or error else None
 
+    def close(self) -> None:
+        """Do nothing: nothing is kept."""
+
     def _named(self, source: Source, url: str) -> str:
         if url not in self._default_branches:
             raise self._refused(url, "There is no repository at this URL", "Check the URL.")
