@@ -1,29 +1,20 @@
 """What an operator allowed reaches the container, and nothing else changes."""
 
 import json
-import secrets
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ploinky.adapters.docker_runtime import DockerRuntime, PodmanRuntime
 from ploinky.domain.grants import Grants, Volume
 from tests.adapters.runtime.test_engine_networks import CONNECTS, LISTENS, PORT, library
-from tests.contracts.runtime_harness import ENGINES, Bench, Says
+from tests.contracts.runtime_harness import Bench, Says
 
-RUNTIMES = {"docker": DockerRuntime, "podman": PodmanRuntime}
 STATUS = "print(open('/proc/self/status').read())"
 
 
-@pytest.fixture(params=ENGINES)
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    runtime = RUNTIMES[request.param]()
-    bench = Bench(runtime, tmp_path, secrets.token_hex(6), runtime.resolve_image("", lambda _line: None).reference)
-    yield bench
-    bench.remove_all()
-    runtime.keep_networks(bench.journal_id, ())
-    runtime.close()
+@pytest.fixture
+def bench(engine_bench: Bench) -> Bench:
+    return engine_bench
 
 
 def test_volumes_are_written_by_one_generation_and_read_by_the_next(bench: Bench) -> None:

@@ -2,17 +2,11 @@
 
 import json
 import os
-import secrets
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from ploinky.adapters.docker_runtime import DockerRuntime, PodmanRuntime
 from ploinky.domain.errors import ImageUnavailable, RuntimeRefused
-from tests.contracts.runtime_harness import ENGINES, NOBODY, Bench, Exits, Says, Sleeps, eventually
-
-RUNTIMES = {"docker": DockerRuntime, "podman": PodmanRuntime}
+from tests.contracts.runtime_harness import NOBODY, Bench, Exits, Says, Sleeps, eventually
 
 TRIES_TO_WRITE = """
 import json, os
@@ -26,14 +20,9 @@ print(json.dumps({path: tries(path) for path in %r}))
 """
 
 
-@pytest.fixture(params=ENGINES)
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    runtime = RUNTIMES[request.param]()
-    image = runtime.resolve_image("", lambda _line: None)
-    bench = Bench(runtime, tmp_path, secrets.token_hex(6), image.reference)
-    yield bench
-    bench.remove_all()
-    runtime.close()
+@pytest.fixture
+def bench(engine_bench: Bench) -> Bench:
+    return engine_bench
 
 
 def tries_to_write(bench: Bench, *paths: str) -> dict[str, str]:

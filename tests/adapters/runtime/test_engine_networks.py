@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from ploinky.adapters.docker_runtime import DockerRuntime, PodmanRuntime
+from ploinky.adapters.docker_runtime import DockerRuntime
 from ploinky.adapters.docker_runtime_networks import Networks
 from ploinky.domain.errors import RuntimeRefused, RuntimeUnavailable
 from ploinky.ports.runtime import LABEL_JOURNAL, InstanceSpec
 from tests.adapters.runtime.fake_engine import FakeEngine
-from tests.contracts.runtime_harness import ENGINES, Bench, Says
+from tests.contracts.runtime_harness import Bench, Says
 
-RUNTIMES = {"docker": DockerRuntime, "podman": PodmanRuntime}
 PORT = 8080
 LISTENS = f"""
 import socket
@@ -34,14 +33,9 @@ except OSError as error:
 DEPLOYMENTS_AT_ONCE = 60
 
 
-@pytest.fixture(params=ENGINES)
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    runtime = RUNTIMES[request.param]()
-    bench = Bench(runtime, tmp_path, secrets.token_hex(6), runtime.resolve_image("", lambda _line: None).reference)
-    yield bench
-    bench.remove_all()
-    runtime.keep_networks(bench.journal_id, ())
-    runtime.close()
+@pytest.fixture
+def bench(engine_bench: Bench) -> Bench:
+    return engine_bench
 
 
 def library(bench: Bench) -> Any:
