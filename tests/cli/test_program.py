@@ -26,6 +26,7 @@ GROUPS = {
     "image": ("build-base",),
     "new": ("agent",),
     "repo": ("add", "list", "remove"),
+    "registry": ("add", "list", "remove"),
     "agent": ("restart", "start", "stop", "update"),
 }
 WITHOUT_JSON = {"start"}
