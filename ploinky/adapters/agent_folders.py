@@ -7,6 +7,8 @@ import re
 import shutil
 import stat
 import tempfile
+from threading import Lock
+from weakref import WeakValueDictionary
 
 from ploinky.adapters.durable_folders import sync_file_system
 from ploinky.domain.dependencies import DEPENDENCY_FILES
@@ -37,6 +39,9 @@ class FileAgentFolders:
         """Take where releases are made, and the volumes of deployments: by default beside them."""
         self._releases = os.path.abspath(releases_directory)
         self._volumes = os.path.abspath(volumes_directory or f"{self._releases}-data")
+        self._turns: WeakValueDictionary[str, Lock] = WeakValueDictionary()
+        """Instances of one release are started side by side, and the first one to come makes it for all."""
+        self._turns_lock = Lock()
 
     def find(self, checkout: str, agent: str, subfolder: str = "") -> AgentFolder:
         if subfolder:
@@ -70,8 +75,14 @@ class FileAgentFolders:
 
     def prepare(self, source: str, release: str, owner_user_id: int | None = None) -> str:
         target = self._path(release)
-        if os.path.isdir(target):  # renamed into place whole, so its existence is the proof
-            return target
+        with self._turns_lock:
+            turn = self._turns.setdefault(target, Lock())
+        with turn:
+            if not os.path.isdir(target):  # renamed into place whole, so its existence is the proof
+                self._make(source, target, owner_user_id)
+        return target
+
+    def _make(self, source: str, target: str, owner_user_id: int | None) -> None:
         parent = os.path.dirname(target)
         _make_passage(self._releases)
         _make_passage(parent)
@@ -87,13 +98,10 @@ class FileAgentFolders:
             os.rename(aside, target)
         except OSError as error:
             _remove(aside)
-            if os.path.isdir(target):
-                return target  # somebody else was faster
             raise _translated(error, source) from error
         except BaseException:
             _remove(aside)
             raise
-        return target
 
     def volume(self, deployment_id: str, name: str, owner_user_id: int | None = None) -> str:
         if not (_VOLUME.fullmatch(name) and _VOLUME.fullmatch(deployment_id)):
@@ -275,7 +283,7 @@ def _give_away(folder: str, user_id: int) -> None:
 
 
 def _remove_leftovers(parent: str, number: str) -> None:
-    """Remove half a copy from before a crash. A release is prepared by one thread at a time."""
+    """Remove half a copy from before a crash."""
     for name in os.listdir(parent):
         if name.startswith(f"{_TEMPORARY}{number}-"):
             _remove(os.path.join(parent, name))

@@ -2,7 +2,9 @@
 
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Protocol
 
 import pytest
@@ -132,6 +134,20 @@ def test_prepares_once(bench: Bench) -> None:
     """A release prepared before is returned as it is."""
     checkout = bench.checkout({"a": "x"})
     assert bench.folders.prepare(checkout, "d/1") == bench.folders.prepare("/nowhere", "d/1")
+
+
+def test_prepares_once_for_all_that_come_at_a_time(bench: Bench) -> None:
+    """Instances of one release are started side by side: each gets the same folder, whole."""
+    checkout = bench.checkout({"manifest.json": "{}", **{f"handlers/{number}.py": "x" for number in range(200)}})
+    start = Barrier(8)
+
+    def prepare(_number: int) -> str:
+        start.wait()
+        return bench.folders.prepare(checkout, "d1/1")
+
+    with ThreadPoolExecutor(8) as threads:
+        (prepared,) = set(threads.map(prepare, range(8)))
+    assert bench.read(prepared, "handlers/199.py") == "x"
 
 
 def test_discards_twice(bench: Bench) -> None:
