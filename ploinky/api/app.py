@@ -22,6 +22,7 @@ from ploinky.api.services import AnyRequest, Services, request_id_of
 from ploinky.api.system import ProbeRoutes, SystemRoutes
 from ploinky.api.tasks import TaskRoutes
 from ploinky.api.webhooks import WebhookRoutes
+from ploinky.api.wishes import WishRoutes
 from ploinky.domain.errors import PloinkyError
 from ploinky.usecases.problems import RETRY_AFTER_SECONDS, problem, problem_of, status_of
 
@@ -51,6 +52,7 @@ def _app(services: Services, openapi_config: OpenAPIConfig | None) -> Litestar:
             InstanceRoutes,
             LogRoutes,
             OperationRoutes,
+            WishRoutes,
             TaskRoutes,
             EventRoutes,
             RepositoryRoutes,

@@ -14,7 +14,7 @@ from ploinky.domain import commands as c
 from ploinky.domain.deployment import Desired
 from ploinky.domain.routing import parse_route
 from ploinky.domain.specs import DeploymentSpec, RuntimeChoice
-from ploinky.usecases.deployments import Variables
+from ploinky.usecases.deployments import Given
 
 PATH = "/management/api/deployments"
 
@@ -24,7 +24,7 @@ PathFilter = Annotated[str | None, QueryParameter(name="path")]
 
 
 class DeploymentRoutes(Controller):
-    """Deploy, look, change, take off."""
+    """All of them: list, deploy, take off by route."""
 
     path = PATH
     tags = ("deployments",)
@@ -61,11 +61,10 @@ class DeploymentRoutes(Controller):
         deployment_id = await services.deployments.deploy(
             parse_route(data.domain, data.path),
             spec,
-            Variables(data.env, data.secrets),
+            Given(data.env, data.secrets, given_access(data.credentials), data.replicas),
             context_of(request),
-            given_access(data.credentials),
         )
-        return _shape(services, deployment_id)
+        return shape_of(services, deployment_id)
 
     @delete(status_code=202)
     async def undeploy_route(
@@ -77,41 +76,7 @@ class DeploymentRoutes(Controller):
     ) -> DeploymentShape:
         """Take the deployment at a route off."""
         deployment_id = services.deployments.find(domain, route_path)
-        return await _undeploy(services, deployment_id, request)
-
-    @get("/{deployment_id:str}")
-    async def get_deployment(self, services: Injected, deployment_id: str) -> DeploymentShape:
-        """Show one deployment."""
-        return _shape(services, deployment_id)
-
-    @delete("/{deployment_id:str}", status_code=202)
-    async def undeploy(self, request: AnyRequest, services: Injected, deployment_id: str) -> DeploymentShape:
-        """Take a deployment off its route and remove everything that runs for it."""
-        return await _undeploy(services, deployment_id, request)
-
-    @post("/{deployment_id:str}/start", status_code=202)
-    async def start(self, request: AnyRequest, services: Injected, deployment_id: str) -> DeploymentShape:
-        """Start it again after a stop."""
-        await services.deployments.command(deployment_id, c.StartDeployment, context_of(request))
-        return _shape(services, deployment_id)
-
-    @post("/{deployment_id:str}/stop", status_code=202)
-    async def stop(self, request: AnyRequest, services: Injected, deployment_id: str) -> DeploymentShape:
-        """Stop what runs; the route stays."""
-        await services.deployments.command(deployment_id, c.StopDeployment, context_of(request))
-        return _shape(services, deployment_id)
-
-    @post("/{deployment_id:str}/restart", status_code=202)
-    async def restart(self, request: AnyRequest, services: Injected, deployment_id: str) -> DeploymentShape:
-        """Start the serving release again as a new generation, then stop the old one."""
-        await services.deployments.command(deployment_id, c.RestartDeployment, context_of(request))
-        return _shape(services, deployment_id)
-
-    @post("/{deployment_id:str}/update", status_code=202)
-    async def update(self, request: AnyRequest, services: Injected, deployment_id: str) -> DeploymentShape:
-        """Fetch the newest commit and roll it out."""
-        await services.deployments.update(deployment_id, context_of(request))
-        return _shape(services, deployment_id)
+        return await take_off(services, deployment_id, request)
 
 
 class InstanceRoutes(Controller):
@@ -139,11 +104,13 @@ class InstanceRoutes(Controller):
         return paged(shapes, page, per_page, "/management/api/routes", {})
 
 
-def _shape(services: Services, deployment_id: str) -> DeploymentShape:
+def shape_of(services: Services, deployment_id: str) -> DeploymentShape:
+    """Show one deployment. Raises `DeploymentNotFound`."""
     return deployment_shape(services, deployment_id, services.deployments.get(deployment_id))
 
 
-async def _undeploy(services: Services, deployment_id: str, request: AnyRequest) -> DeploymentShape:
+async def take_off(services: Services, deployment_id: str, request: AnyRequest) -> DeploymentShape:
+    """Undeploy, and show the deployment as it was."""
     row = services.deployments.get(deployment_id)
     await services.deployments.command(deployment_id, c.Undeploy, context_of(request))
     return deployment_shape(services, deployment_id, row)

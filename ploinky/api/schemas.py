@@ -35,6 +35,8 @@ class RolloutShape(Wire):
     generation: int
     reason: str
     step: str
+    watch_seconds: float | None
+    """At the step `verify`: for how long, from its switch on, what serves now is watched before it counts as good."""
 
 
 class LastRollout(Wire):
@@ -71,6 +73,8 @@ class InstanceShape(Wire):
     exit_code: int | None
     explanation: str
     """How it ended, in words; empty while it has not."""
+    reason: str
+    """Why it was asked to stop, or how it was seen to have ended; or the code of a start that failed."""
 
 
 class ExecRequest(Wire, forbid_unknown_fields=True):
@@ -186,6 +190,8 @@ class DeployRequest(Wire, forbid_unknown_fields=True):
     image: str | None = None
     access: Annotated[str, msgspec.Meta(max_length=128)] | None = None
     concurrency: int | None = None
+    replicas: int | None = None
+    """Instances side by side; null = as many as before, else one."""
     timeout_seconds: Annotated[float, msgspec.Meta(gt=0, le=86_400)] | None = None
     env: dict[str, str] | None = None
     secrets: dict[str, str] | None = None

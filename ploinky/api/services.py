@@ -11,8 +11,9 @@ from ploinky.control.cleanup import Cleaner
 from ploinky.control.commander import Commander
 from ploinky.control.pools import Pools
 from ploinky.control.runtimes import Runtimes
+from ploinky.domain.errors import Invalid
 from ploinky.domain.settings import SettingValue
-from ploinky.journal.dispatcher import Context
+from ploinky.journal.dispatcher import Context, Expected
 from ploinky.ports.journal_store import Head
 from ploinky.usecases.admission import Principal
 from ploinky.usecases.deployments import Deployments
@@ -21,11 +22,15 @@ from ploinky.usecases.keys import Keys
 from ploinky.usecases.log_feed import LogFeed
 from ploinky.usecases.operations import Operations
 from ploinky.usecases.registries import Registries
+from ploinky.usecases.release_history import ReleaseHistory
 from ploinky.usecases.repositories import Repositories
 from ploinky.usecases.task_accounts import TaskAccounts
 from ploinky.usecases.tasks import Tasks
 from ploinky.usecases.webhooks import Webhooks
+from ploinky.usecases.wishes import Wishes
 from ploinky.views.views import Views
+
+VERSION_LIMIT_DIGITS = 18
 
 
 class Services(NamedTuple):
@@ -34,6 +39,8 @@ class Services(NamedTuple):
     views: Views
     commander: Commander
     deployments: Deployments
+    wishes: Wishes
+    history: ReleaseHistory
     repositories: Repositories
     webhooks: Webhooks
     registries: Registries
@@ -71,6 +78,17 @@ def context_of(request: AnyRequest) -> Context:
     scope = cast("dict[str, Any]", request.scope)
     principal: Principal | None = scope.get("principal")
     return Context(principal.actor if principal else "anonymous", request_id_of(request))
+
+
+def expected_of(request: AnyRequest) -> Expected | None:
+    """Read `If-Match`: the version that a deployment must still have. Raises `Invalid`."""
+    wanted = request.headers.get("if-match", "*").strip()
+    if wanted == "*":
+        return None
+    version = wanted.strip('"')
+    if not (version.isascii() and version.isdecimal() and len(version) <= VERSION_LIMIT_DIGITS):
+        raise Invalid(f"If-Match names no version: {wanted[:80]!r}", hint="A deployment's `version` goes there.")
+    return Expected(int(version))
 
 
 def request_id_of(request: AnyRequest) -> str:

@@ -15,7 +15,7 @@ from ploinky.api.schemas import (
     TaskShape,
 )
 from ploinky.api.services import Services
-from ploinky.domain.deployment import Deployment, RolloutEnd
+from ploinky.domain.deployment import Deployment, Rollout, RolloutEnd
 from ploinky.domain.events import TaskSucceeded
 from ploinky.domain.exit_codes import explain_end
 from ploinky.domain.instance import Instance
@@ -54,7 +54,7 @@ def deployment_shape(services: Services, deployment_id: str, row: Row[Deployment
         state=summarise_state(state, is_serving=is_serving),
         generation=state.active_generation,
         rollout=_rollout(state),
-        last_rollout=_last_rollout(state.last_end),
+        last_rollout=last_rollout_shape(state.last_end),
         warnings=list(release.warnings) if release else [],
         progress=services.progress(deployment_id) if state.rollout else "",
         instances=[instance_shape(key, services.views.instances.rows[key]) for key, _ in instances],
@@ -76,10 +76,22 @@ def _rollout(state: Deployment) -> RolloutShape | None:
     rollout = state.rollout
     if rollout is None:
         return None
-    return RolloutShape(generation=rollout.generation, reason=rollout.reason, step=str(rollout.step))
+    return RolloutShape(
+        generation=rollout.generation,
+        reason=rollout.reason,
+        step=str(rollout.step),
+        watch_seconds=_watch_seconds(state, rollout),
+    )
 
 
-def _last_rollout(end: RolloutEnd | None) -> LastRollout | None:
+def _watch_seconds(state: Deployment, rollout: Rollout) -> float | None:
+    if rollout.verify_until is None or state.switched_at is None:
+        return None
+    return (rollout.verify_until - state.switched_at).total_seconds()
+
+
+def last_rollout_shape(end: RolloutEnd | None) -> LastRollout | None:
+    """Show how a rollout ended."""
     if end is None:
         return None
     return LastRollout(
@@ -120,7 +132,9 @@ def instance_shape(instance_id: str, row: Row[Instance]) -> InstanceShape:
         image=instance.image,
         created_at=row.created_at,
         exit_code=instance.evidence.exit_code,
-        explanation=explain_end(instance.evidence.exit_code, is_out_of_memory=instance.evidence.is_out_of_memory),
+        explanation=explain_end(instance.evidence.exit_code, is_out_of_memory=instance.evidence.is_out_of_memory)
+        or instance.failure_message,
+        reason=instance.failure or instance.stop_reason,
     )
 
 

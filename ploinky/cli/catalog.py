@@ -2,7 +2,7 @@
 
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Server": {
-        "start": ("start:start", "Run the server in the foreground."),
+        "start": ("start:start", "Run the server in the foreground; with PATH, a stopped deployment."),
         "status": ("server:status", "Show the server, its engines and what runs."),
         "health": ("server:health", "Ask whether the server is well."),
         "init": ("access:init", "Take over a new server: get its first key and keep it."),
@@ -20,7 +20,13 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "deploy": ("deploy:deploy", "Deploy an agent at a path, or again with what is new."),
         "undeploy": ("deploy:undeploy", "Remove a deployment."),
         "deployments": ("listings:deployments", "List deployments, or show one."),
-        "agent": ("agent:agent", "Start, stop, restart or update a deployment."),
+        "update": ("changes:update", "Deploy the newest commit, or with other settings."),
+        "rollback": ("changes:rollback", "Bring an earlier release back."),
+        "history": ("changes:history", "List the releases that can be brought back."),
+        "scale": ("changes:scale", "Change how many instances serve."),
+        "stop": ("changes:stop", "Stop a deployment and keep its route; `start PATH` runs it again."),
+        "restart": ("changes:restart", "Replace a deployment's instances."),
+        "agent": ("agent:agent", "List what can be deployed; start, stop, restart, update."),
         "instances": ("listings:instances", "List what runs for the deployments."),
         "routes": ("listings:routes", "List which deployment answers where."),
         "exec": ("operations:exec_command", "Run a command inside an instance."),

@@ -1,10 +1,11 @@
 """Wait for what a deployment is becoming, telling each step once."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ploinky.cli.failures import CommandFailed, ExitCode
+from ploinky.cli.outcomes import count_serving, is_settled, scale_failure
 from ploinky.cli.output import cell_text, field
 from ploinky.cli.targets import id_of, name_of
 
@@ -15,36 +16,60 @@ POLL_INTERVAL_SECONDS = 0.3
 WAIT_LIMIT_SECONDS = 3600.0
 LOST_ANSWERS_LIMIT = 20
 """So many polls in a row may stay without an answer: a server may be restarted while it deploys."""
-LOG_TAIL_LIMIT_LINES = 40
 
 GOES_ON = "It goes on without this command; look again with `ploinky deployments`."
-STEPS = {"source": "fetching source", "image": "preparing image", "start": "starting"}
+STEPS = {
+    "source": "fetching source",
+    "image": "preparing image",
+    "install": "installing dependencies",
+    "start": "starting",
+    "verify": "serving, and watched for a while",
+}
+SERVING_STATES = {"running", "restarting", "deploying"}
 OVER_STATES = {"succeeded", "failed", "cancelled", "dead"}
 
 
 def follow_rollout(client: "PloinkyClient", deployment: "JsonObject", tell: Callable[[str], None]) -> "JsonObject":
-    """Wait until the newest rollout has ended and give the deployment as it then is.
-
-    **Raises** `CommandFailed` (4) when the rollout failed, with what the server knows about it.
-    """
+    """Wait until the newest rollout has ended and give the deployment as it then is, however it ended."""
     deployment_id = id_of(deployment)
     wanted = 0
     told: set[str] = set()
     poll = Poll(f"{name_of(deployment)} is still being deployed")
     while True:
-        step = field(deployment, "rollout.step")
-        if isinstance(step, str) and step not in told:
+        step = _step_text(deployment)
+        if step and step not in told:
             told.add(step)
-            tell(STEPS.get(step, step))
+            tell(step)
         wanted = max(wanted, _generation(deployment, "rollout"))
         if deployment.get("rollout") is None and _generation(deployment, "lastRollout") >= wanted:
             break
         deployment = poll(lambda: client.deployment(deployment_id))
-    if field(deployment, "lastRollout.outcome") == "failed":
-        raise rollout_failure(deployment)
-    for warning in deployment.get("warnings") or []:
-        tell(f"warning: {warning}")
-    tell("ready")
+    if field(deployment, "lastRollout.outcome") == "succeeded":
+        for warning in deployment.get("warnings") or []:
+            tell(f"warning: {warning}")
+        tell("ready")
+    return deployment
+
+
+def follow_scale(
+    client: "PloinkyClient", deployment: "JsonObject", before: Mapping[str, object], tell: Callable[[str], None]
+) -> "JsonObject":
+    """Wait until as many instances serve as are wanted and give the deployment as it then is.
+
+    Ends early when nothing of it should run, or when an instance ended that is none of those that had `before`.
+    """
+    deployment_id = id_of(deployment)
+    told = ""
+    poll = Poll(f"{name_of(deployment)} is still being scaled")
+    while deployment.get("state") in SERVING_STATES:
+        text = f"{count_serving(deployment)} of {cell_text(deployment.get('replicas'))} instances serve"
+        if text != told:
+            told = text
+            tell(text)
+        is_over = is_settled(deployment) or scale_failure(deployment, before) is not None
+        if deployment.get("rollout") is None and is_over:
+            break
+        deployment = poll(lambda: client.deployment(deployment_id))
     return deployment
 
 
@@ -110,26 +135,15 @@ class Poll:
         time.sleep(min(POLL_INTERVAL_SECONDS, remaining))
 
 
-def rollout_failure(deployment: "JsonObject") -> CommandFailed:
-    """Say how the last rollout failed, with the last lines of the instance's log."""
-    end = deployment.get("lastRollout")
-    last = end if isinstance(end, dict) else {}
-    evidence = [f"step: {cell_text(last.get('step'))}"]
-    if last.get("exitCode") is not None:
-        words = last.get("explanation")
-        evidence.append(f"exit code: {cell_text(last['exitCode'])}{f' ({words})' if words else ''}")
-    tail = last.get("logTail")
-    lines = tail.splitlines() if isinstance(tail, str) else tail if isinstance(tail, list) else []
-    if lines:
-        evidence += ["last log lines:", *(f"  {line}" for line in lines[-LOG_TAIL_LIMIT_LINES:])]
-    hint = last.get("hint")
-    return CommandFailed(
-        f"{name_of(deployment)} was not deployed: {last.get('message') or 'the rollout failed'}",
-        code=str(last.get("code") or "ROLLOUT_FAILED"),
-        exit_code=ExitCode.DEPLOY,
-        hint=hint if isinstance(hint, str) else "",
-        evidence=evidence,
-    )
+def _step_text(deployment: "JsonObject") -> str:
+    """Say what is being done; empty while nothing is."""
+    step = field(deployment, "rollout.step")
+    if not isinstance(step, str):
+        return ""
+    watched = field(deployment, "rollout.watchSeconds")
+    if step == "verify" and isinstance(watched, int | float):
+        return f"serving, and watched for {watched:g} s"
+    return STEPS.get(step, step)
 
 
 def _generation(deployment: "JsonObject", name: str) -> int:

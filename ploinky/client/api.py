@@ -78,7 +78,7 @@ class PloinkyClient:
         """Deploy an agent, or again at the same route; returns at once with the deployment and its rollout.
 
         `options`: `branch`, `revision`, `subfolder`, `credentials`, `runtime`, `image`, `access`,
-        `concurrency`, `timeoutSeconds`, `env` (name -> value).
+        `concurrency`, `timeoutSeconds`, `replicas`, `env` and `secrets` (name -> value).
         Those that are None are left to the server.
         """
         chosen = {name: value for name, value in options.items() if value is not None}
@@ -92,6 +92,27 @@ class PloinkyClient:
     def change(self, deployment_id: str, change: Change) -> JsonObject:
         """Begin to start, stop, restart or update a deployment; returns it as it then is."""
         return self._send("POST", f"/deployments/{quote_segment(deployment_id)}/{change}")
+
+    def change_settings(self, deployment_id: str, **changes: Any) -> JsonObject:
+        """Change what is said about a deployment, fetch its newest commit and roll it out; the rest stays.
+
+        `changes` are those of `deploy`, `replicas` included. None gives a decision back to the manifest; in `env` and
+        `secrets` it takes a variable away.
+        """
+        return self._send("PUT", f"/deployments/{quote_segment(deployment_id)}", changes)
+
+    def scale(self, deployment_id: str, replicas: int) -> JsonObject:
+        """Let so many instances serve. Idempotent."""
+        return self._send("POST", f"/deployments/{quote_segment(deployment_id)}/scale", {"replicas": replicas})
+
+    def roll_back(self, deployment_id: str, to_generation: int | None = None) -> JsonObject:
+        """Begin to bring an earlier release back; None = what the newest change replaced."""
+        wanted = {"toGeneration": to_generation}
+        return self._send("POST", f"/deployments/{quote_segment(deployment_id)}/rollback", wanted)
+
+    def history(self, deployment_id: str) -> JsonObject:
+        """Give `{data: [{generation, isActive, reason, actor, commit, image, ...}], lastRollout}`, newest first."""
+        return self._get(f"/deployments/{quote_segment(deployment_id)}/history")
 
     def logs(self, deployment_id: str, tail_lines: int | None = None, **wanted: int | None) -> str:
         """Give the newest lines that an instance wrote; `wanted`: `generation`, `instance`."""

@@ -3,11 +3,15 @@
 import msgspec
 
 from ploinky.control.orders import Orders
+from ploinky.domain.errors import BlobNotFound
 from ploinky.views.views import Views
 
 
 class Environments:
-    """Read deployments' environments."""
+    """Read deployments' environments: the variables that were given, empty when there were none.
+
+    All raise `BlobNotFound` when what was given is no longer kept: to go on without it would be to make it up.
+    """
 
     def __init__(self, views: Views, orders: Orders) -> None:
         """Take where payloads are read."""
@@ -15,9 +19,17 @@ class Environments:
         self._orders = orders
 
     async def of(self, deployment_id: str, generation: int) -> dict[str, str]:
-        """Return the variables given for a generation; empty when there were none."""
-        position = self._views.environments.position(deployment_id, generation)
+        """Return the variables that a generation is started with."""
+        return await self._at(self._views.environments.position(deployment_id, generation))
+
+    async def newest(self, deployment_id: str) -> dict[str, str]:
+        """Return the variables as they were asked for last."""
+        return await self._at(self._views.environments.newest(deployment_id))
+
+    async def _at(self, position: int) -> dict[str, str]:
         if not position:
             return {}
         content = await self._orders.stored(position, "environment")
-        return msgspec.json.decode(content, type=dict[str, str]) if content else {}
+        if content is None:
+            raise BlobNotFound("The variables that were given for this are no longer kept")
+        return msgspec.json.decode(content, type=dict[str, str])

@@ -17,7 +17,7 @@ from ploinky.journal.dispatcher import Context
 from ploinky.ports.runtime import Availability
 from ploinky.server.installation import DEMO_REPOSITORY, read_profile, write_address, write_launcher, write_profile
 from ploinky.server.node import Node
-from ploinky.usecases.deployments import Variables
+from ploinky.usecases.deployments import NOTHING_GIVEN
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class FirstRun:
         repository = await self._node.core.pools.slow(lambda: demo_repository(self._directory))
         spec = DeploymentSpec(agent=DEMO_AGENT, repository=str(repository), runtime=RuntimeChoice(runtime))
         try:
-            key = await self._node.deployments.deploy(Route(DEMO_DOMAIN, DEMO_PATH), spec, Variables(), CONTEXT)
+            key = await self._node.deployments.deploy(Route(DEMO_DOMAIN, DEMO_PATH), spec, NOTHING_GIVEN, CONTEXT)
             await self._await_demo(key)
         except PloinkyError as error:
             say(f"The demo could not be deployed: {error.message}. {error.advice}")

@@ -28,11 +28,13 @@ from ploinky.usecases.keys import Keys
 from ploinky.usecases.log_feed import LogFeed
 from ploinky.usecases.operations import Operations
 from ploinky.usecases.registries import Registries
+from ploinky.usecases.release_history import ReleaseHistory
 from ploinky.usecases.repositories import Repositories
 from ploinky.usecases.task_accounts import TaskAccounts
 from ploinky.usecases.tasks import Tasks
 from ploinky.usecases.vault import Vault
 from ploinky.usecases.webhooks import Webhooks
+from ploinky.usecases.wishes import Wishes
 
 log = logging.getLogger(__name__)
 
@@ -53,14 +55,17 @@ class Node:
         self.core = core = Core(storage)
         self.hands = hands = Hands(core, configuration)
         self.keys = Keys(core.views, core.commander, storage.signer, core.clock)
+        vault = Vault(storage.secrets, core.pools)
         self.deployments = Deployments(
             core.views,
             core.commander,
             core.ids,
-            Vault(storage.secrets, core.pools),
+            vault,
             configuration.max_containers,
             allow_local=configuration.allow_local_repositories,
         )
+        environments = hands.world.environments
+        self.wishes = Wishes(self.deployments, core.views, core.commander, environments, core.ids, vault)
         self.repositories = Repositories(
             core.views,
             core.commander,
@@ -101,6 +106,8 @@ class Node:
             views=core.views,
             commander=core.commander,
             deployments=self.deployments,
+            wishes=self.wishes,
+            history=ReleaseHistory(core.views, core.storage.store, core.pools),
             repositories=self.repositories,
             webhooks=Webhooks(core.views, self.hands.pushes, core.storage.secrets, core.pools),
             registries=Registries(core.views, core.commander, core.storage.secrets, core.pools),

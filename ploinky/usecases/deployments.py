@@ -1,6 +1,6 @@
-"""Deploy, change, and take off."""
+"""Deploy, look, and take off; what else can be asked is in `wishes`."""
 
-import re
+import asyncio
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -9,34 +9,35 @@ import msgspec
 from ploinky.control.commander import Commander
 from ploinky.domain import commands as c
 from ploinky.domain.deployment import Deployment, Desired
-from ploinky.domain.errors import Conflict, DeploymentNotFound, Invalid, RouteTaken, SourceInvalid
-from ploinky.domain.payload import Payload, inline_payload
+from ploinky.domain.errors import Conflict, DeploymentNotFound, RouteTaken
+from ploinky.domain.payload import Payload
 from ploinky.domain.routing import Route, parse_route
-from ploinky.domain.source_urls import Location
 from ploinky.domain.specs import DeploymentSpec
 from ploinky.journal.dispatcher import Context
 from ploinky.ports.clock import Ids
-from ploinky.usecases.admission import locate
+from ploinky.usecases.deployment_checks import check_spec, check_variables, environment_payload, locate_source
 from ploinky.usecases.repositories import GivenAccess, check_access
 from ploinky.usecases.vault import Vault
 from ploinky.views.rows import Row
 from ploinky.views.views import Views
 
-AGENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-RESERVED_VARIABLES = re.compile(r"PLOINKY_.*|AGENT_DIR")
-ENVIRONMENT_LIMIT_BYTES = 32 * 1024
-CONCURRENCY_LIMIT = 1_000
-SUBFOLDER = re.compile(r"(?!.*(?:^|/)\.{1,2}(?:/|$))[^/\x00-\x1f]{1,200}(?:/[^/\x00-\x1f]{1,200}){0,20}")
 ACCESS = "repository access"
 """No variable has a name with a blank."""
 
 
-class Variables(NamedTuple):
-    """What an agent finds in its environment; None = as before."""
+class Given(NamedTuple):
+    """What a deployer gives beside the spec; None = as before."""
 
     plain: Mapping[str, str] | None = None
+    """Variables of the agent's environment."""
     secret: Mapping[str, str] | None = None
+    """The same, encrypted at rest."""
+    access: GivenAccess | None = None
+    """Opens the repository."""
+    replicas: int | None = None
+
+
+NOTHING_GIVEN = Given()
 
 
 class Deployments:
@@ -59,35 +60,23 @@ class Deployments:
         self._commander = commander
         self._ids = ids
         self._max_containers = max_containers
+        self.turn = asyncio.Lock()
+        """Held from reading a wish until it is replaced, so that of two changes at a time none is lost."""
 
-    async def deploy(
-        self,
-        route: Route,
-        spec: DeploymentSpec,
-        variables: Variables,
-        context: Context,
-        access: GivenAccess | None = None,
-    ) -> str:
+    async def deploy(self, route: Route, spec: DeploymentSpec, given: Given, context: Context) -> str:
         """Put an agent at a route, or roll the same agent out again there; return the deployment's id.
 
-        `access` opens the repository. Variables and access that are left out (None) stay as they were. Raises
-        `Invalid`, or `RouteTaken` when another agent answers at the route.
+        Raises `Invalid`, or `RouteTaken` when another agent answers at the route.
         """
-        spec = self._validated(spec, access, context)
-        payload = self._environment(variables.plain) if variables.plain is not None else None
-        known = self._views.find_deployment(route.domain, route.path)
-        if known is not None:
-            present = self.get(known).state.spec
-            is_same = (present.repository, present.repository_name) == (spec.repository, spec.repository_name)
-            spec = msgspec.structs.replace(
-                spec,
-                secrets=present.secrets if variables.secret is None else {},
-                source_access=present.source_access if is_same else None,
-            )
-        values = {**_checked(variables.secret or {}), **({ACCESS: access.secret} if access else {})}
-        async with self._vault.keep(values) as versions:
-            if access is not None:
-                spec = msgspec.structs.replace(spec, source_access=access.kept(versions.pop(ACCESS)))
+        spec = self._validated(spec, given, context)
+        payload = environment_payload(given.plain, self._ids) if given.plain is not None else None
+        values = {**check_variables(given.secret or {}), **({ACCESS: given.access.secret} if given.access else {})}
+        async with self.turn, self._vault.keep(values) as versions:
+            known = self._views.find_deployment(route.domain, route.path)
+            if known is not None:
+                spec = _as_before(spec, self.get(known).state.spec, given)
+            if given.access is not None:
+                spec = msgspec.structs.replace(spec, source_access=given.access.kept(versions.pop(ACCESS)))
             if versions:
                 spec = msgspec.structs.replace(spec, secrets=versions)
             return await self._deploy(route, known, spec, payload, context)
@@ -118,11 +107,6 @@ class Deployments:
         self.get(deployment_id)
         await self._commander.execute(wish(subject_id=deployment_id), context, is_urgent=True)
 
-    async def update(self, deployment_id: str, context: Context) -> None:
-        """Fetch the newest commit and roll it out."""
-        spec = self.get(deployment_id).state.spec
-        await self._commander.execute(c.UpdateDeployment(subject_id=deployment_id, spec=spec), context)
-
     def get(self, deployment_id: str) -> Row[Deployment]:
         """Return a deployment. Raises `DeploymentNotFound`."""
         row = self._views.deployments.rows.get(deployment_id)
@@ -147,49 +131,29 @@ class Deployments:
         ]
         return sorted(rows, key=lambda item: (item[1].state.domain, item[1].state.path, item[0]))
 
-    def _validated(self, spec: DeploymentSpec, access: GivenAccess | None, context: Context) -> DeploymentSpec:
-        if not AGENT_NAME.fullmatch(spec.agent):
-            raise Invalid(f"{spec.agent!r} is not an agent's name", hint="Letters, digits, dots, dashes, underscores.")
-        if spec.concurrency is not None and not 1 <= spec.concurrency <= CONCURRENCY_LIMIT:
-            raise Invalid(f"concurrency must be between 1 and {CONCURRENCY_LIMIT}, not {spec.concurrency}")
-        if spec.branch is not None and spec.revision is not None:
-            raise Invalid("A deployment follows a branch or stays at a revision, not both")
-        if spec.subfolder and not SUBFOLDER.fullmatch(spec.subfolder):
-            raise Invalid(f"{spec.subfolder!r} is no folder of a repository", hint="Like `services/agents`.")
+    def _validated(self, spec: DeploymentSpec, given: Given, context: Context) -> DeploymentSpec:
+        if given.replicas is not None:
+            spec = msgspec.structs.replace(spec, replicas=given.replicas)
+        check_spec(spec)
         named = self._views.repositories.get(spec.repository)
         if named is not None:
             branch = spec.branch if spec.branch or spec.revision else named.branch
             spec = msgspec.structs.replace(spec, repository=named.url, branch=branch, repository_name=spec.repository)
-        location = self._located(spec.repository, context)
-        if access is not None:
-            check_access(access, location)
+        location = locate_source(spec.repository, context.actor, allow_local=self._allow_local)
+        if given.access is not None:
+            check_access(given.access, location)
         return spec
 
-    def _located(self, repository: str, context: Context) -> Location:
-        try:
-            return locate(repository, context.actor, allow_local=self._allow_local)
-        except SourceInvalid as error:
-            if ":" in repository or "/" in repository:
-                raise
-            hint = "Use https://, ssh://, file:// or an absolute path, or a name from `ploinky repo list`."
-            raise Invalid(f"{repository!r} is neither a git URL nor a known repository", hint=hint) from error
 
-    def _environment(self, environment: Mapping[str, str]) -> Payload:
-        content = msgspec.json.encode(_checked(environment), order="sorted")
-        if len(content) > ENVIRONMENT_LIMIT_BYTES:
-            raise Invalid(f"The environment is larger than {ENVIRONMENT_LIMIT_BYTES} bytes")
-        return inline_payload(content, self._ids.salt())
-
-
-def _checked(environment: Mapping[str, str]) -> dict[str, str]:
-    for name, value in environment.items():
-        if "\0" in value:
-            raise Invalid(f"The value of {name} holds a null character, which no variable can")
-        if not VARIABLE_NAME.fullmatch(name):
-            raise Invalid(f"{name!r} cannot be the name of a variable")
-        if RESERVED_VARIABLES.fullmatch(name):
-            raise Invalid(f"{name} is reserved", hint="Names beginning with PLOINKY_ and AGENT_DIR are set by Ploinky.")
-    return dict(environment)
+def _as_before(spec: DeploymentSpec, present: DeploymentSpec, given: Given) -> DeploymentSpec:
+    """Take over what was not given this time."""
+    is_same = (present.repository, present.repository_name) == (spec.repository, spec.repository_name)
+    return msgspec.structs.replace(
+        spec,
+        secrets=present.secrets if given.secret is None else {},
+        source_access=present.source_access if is_same else None,
+        replicas=present.replicas if given.replicas is None else given.replicas,
+    )
 
 
 def summarise_state(state: Deployment, *, is_serving: bool) -> str:
@@ -200,7 +164,7 @@ def summarise_state(state: Deployment, *, is_serving: bool) -> str:
     if state.desired is Desired.REMOVED:
         return "removing"
     if state.rollout is not None:
-        return "deploying" if state.rollout.reason in {"deploy", "update"} else "restarting"
+        return "deploying" if state.rollout.is_change else "restarting"
     if state.desired is Desired.STOPPED:
         return "stopped"
     if is_serving:

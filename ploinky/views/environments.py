@@ -47,6 +47,11 @@ class EnvironmentsView:
         row = self._rows.get(deployment_id)
         return row.by_generation.get(generation, row.newest) if row else 0
 
+    def newest(self, deployment_id: str) -> int:
+        """Return where the environment is that was asked for last; 0 when none ever was."""
+        row = self._rows.get(deployment_id)
+        return row.newest if row else 0
+
     def dump(self) -> Any:
         """Return what a snapshot keeps; keys are text, as JSON sorts them."""
         return {

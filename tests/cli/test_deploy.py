@@ -69,7 +69,20 @@ def test_sends_all_options(ploinky: CommandLine, stub: StubServer, monkeypatch: 
     stub.answer("POST", "~/deployments", Reply(202, rolling(1, "source")))
     ploinky.succeeds(
         *(*DEPLOY, "--branch", "dev", "--runtime", "process", "--image", "x:1", "--access", "public"),
-        *("--concurrency", "3", "--task-timeout", "2.5", "--env", "A=1=2", "--env", "EMPTY=", "--env", "FROM_HERE"),
+        *(
+            "--concurrency",
+            "3",
+            "--replicas",
+            "2",
+            "--task-timeout",
+            "2.5",
+            "--env",
+            "A=1=2",
+            "--env",
+            "EMPTY=",
+            "--env",
+            "FROM_HERE",
+        ),
         "--no-wait",
     )
     assert stub.requests[0].document == {
@@ -82,6 +95,7 @@ def test_sends_all_options(ploinky: CommandLine, stub: StubServer, monkeypatch: 
         "image": "x:1",
         "access": "public",
         "concurrency": 3,
+        "replicas": 2,
         "timeoutSeconds": 2.5,
         "env": {"A": "1=2", "EMPTY": "", "FROM_HERE": "here"},
     }
@@ -115,13 +129,13 @@ def test_fails_as_the_rollout_failed(ploinky: CommandLine, stub: StubServer) -> 
 
 
 def test_prints_the_failed_deployment_as_json(ploinky: CommandLine, stub: StubServer) -> None:
-    """Programs get the document of a failed rollout, too."""
+    """Programs get the deployment as it is after a failed rollout, not as it was accepted."""
     stub.answer("POST", "~/deployments", Reply(202, rolling(2, "source")))
     failed = deployment(state="failed", lastRollout=FAILED)
     stub.answer("GET", "~/deployments/dep1", Reply(200, failed))
     ran = ploinky(*DEPLOY, "--json")
     assert ran.code == 4
-    assert json.loads(ran.out)["id"] == "dep1"
+    assert json.loads(ran.out) == failed
 
 
 def test_does_not_take_the_rollout_before_for_its_own(ploinky: CommandLine, stub: StubServer) -> None:

@@ -75,7 +75,7 @@ def test_takes_the_launchers_spelling(local: CommandLine, server: ServerDouble) 
     assert server.calls == [("run", {}, "/b", False)]
 
 
-@pytest.mark.parametrize("wrong", [("--port", "65536"), ("--port", "http"), ("surplus",)])
+@pytest.mark.parametrize("wrong", [("--port", "65536"), ("--port", "http"), ("/demo", "surplus")])
 def test_does_not_start_with(local: CommandLine, server: ServerDouble, wrong: tuple[str, ...]) -> None:
     """A start that cannot be meant is a usage error."""
     assert local("start", *wrong).code == 64

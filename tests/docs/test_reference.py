@@ -20,8 +20,6 @@ from tests.docs.documents import INLINE, document, documents, rows
 from tests.tidy.tree import ROOT, source_files
 
 SHOUTED = re.compile(r"[A-Z]+(?:_[A-Z0-9]+)+")
-UNUSED_STATUSES = {412}
-"""No request names the version it expects yet."""
 WITHOUT_EFFECT = {"about", "warnings"}
 """Fields that are read and not used yet, and one that is none of the file."""
 
@@ -73,7 +71,7 @@ def test_every_status_is_documented() -> None:
     """The table of statuses has each one that a request can end with."""
     cells = [status for status, *_ in rows(document("ops/docs/api.md").section("Errors"))]
     documented = {int(number) for cell in cells for number in cell.split(", ")}
-    assert set(STATUSES.values()) | set(TASK_STATUSES.values()) == (documented | UNUSED_STATUSES) - {405}
+    assert set(STATUSES.values()) | set(TASK_STATUSES.values()) == documented - {405}
 
 
 def test_every_error_of_a_task_has_its_documented_status() -> None:

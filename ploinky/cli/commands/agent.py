@@ -1,17 +1,12 @@
-"""Start and stop deployments."""
+"""List what can be deployed; the same words for what is deployed as without `agent`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from ploinky.cli.commands.deploy import NO_WAIT
-from ploinky.cli.output import Column, cell_text, print_json, print_page, remark, say
+from ploinky.cli.commands.changes import restart, start, stop, update
+from ploinky.cli.output import Column, print_json, print_page
 from ploinky.cli.session import Session, pass_session, remote_options
-from ploinky.cli.targets import find_deployment, id_of, name_of
-from ploinky.cli.waiting import follow_rollout, wait_for_state
-
-if TYPE_CHECKING:
-    from ploinky.client.api import Change
 
 AGENT_COLUMNS = (
     Column("REPOSITORY", "repository"),
@@ -19,7 +14,6 @@ AGENT_COLUMNS = (
     Column("COMMANDS", "commands"),
     Column("ABOUT", "about"),
 )
-TARGET = click.argument("target", metavar="PATH|ID")
 
 
 @click.group()
@@ -27,44 +21,8 @@ def agent() -> None:
     """Start, stop, restart or update a deployment, by its path (/demo, localhost/demo) or id; list what can be one."""
 
 
-@agent.command()
-@TARGET
-@NO_WAIT
-@remote_options
-@pass_session
-def start(session: Session, target: str, *, no_wait: bool) -> None:
-    """Run a stopped deployment again."""
-    _change(session, target, "start", no_wait=no_wait)
-
-
-@agent.command()
-@TARGET
-@NO_WAIT
-@remote_options
-@pass_session
-def stop(session: Session, target: str, *, no_wait: bool) -> None:
-    """Stop a deployment; its route answers that it is stopped, and its tasks wait."""
-    _change(session, target, "stop", no_wait=no_wait)
-
-
-@agent.command()
-@TARGET
-@NO_WAIT
-@remote_options
-@pass_session
-def restart(session: Session, target: str, *, no_wait: bool) -> None:
-    """Replace a deployment's instances by new ones of the same commit."""
-    _change(session, target, "restart", no_wait=no_wait)
-
-
-@agent.command()
-@TARGET
-@NO_WAIT
-@remote_options
-@pass_session
-def update(session: Session, target: str, *, no_wait: bool) -> None:
-    """Fetch the repository again and deploy its newest commit."""
-    _change(session, target, "update", no_wait=no_wait)
+for command in (start, stop, restart, update):
+    agent.add_command(command)
 
 
 @agent.command("list")
@@ -89,16 +47,3 @@ def _rows(page: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _about(row: dict[str, Any]) -> str:
     return f"cannot be used: {row['error']}" if row.get("error") else str(row.get("about") or "")
-
-
-def _change(session: Session, target: str, change: "Change", *, no_wait: bool) -> None:
-    with session.client() as client:
-        deployment = client.change(id_of(find_deployment(client, target)), change)
-        if not no_wait and change == "stop":
-            deployment = wait_for_state(client, deployment, "stopped")
-        elif not no_wait and (deployment.get("rollout") is not None or deployment.get("state") == "deploying"):
-            deployment = follow_rollout(client, deployment, remark)
-    if session.is_json:
-        print_json(deployment)
-    else:
-        say(f"{name_of(deployment)} is {cell_text(deployment.get('state'))}")

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
+from ploinky.cli.outcomes import end_text
 from ploinky.cli.output import (
     Column,
     cell_text,
@@ -26,7 +27,8 @@ LARGEST_PAGE_ROWS = 500
 SHOWN_COMMIT_CHARACTERS = 10
 
 
-def _commit(row: Mapping[str, Any]) -> Any:
+def short_commit(row: Mapping[str, Any]) -> Any:
+    """Give the beginning of a row's commit."""
     commit = row.get("commit")
     return commit[:SHOWN_COMMIT_CHARACTERS] if isinstance(commit, str) else None
 
@@ -55,7 +57,7 @@ DEPLOYMENTS = (
     Column("STATE", "state", is_state=True),
     Column("AGENT", "agent"),
     Column("RUNTIME", "runtime"),
-    Column("COMMIT", _commit),
+    Column("COMMIT", short_commit),
     Column("WAITING/RUNNING", _tasks),
     Column("ID", "id"),
 )
@@ -147,9 +149,10 @@ def _show_deployment(session: Session, deployment: dict[str, Any]) -> None:
             "image": deployment.get("image"),
             "access": deployment.get("access"),
             "concurrency": deployment.get("concurrency"),
+            "replicas": deployment.get("replicas"),
             "generation": deployment.get("generation"),
             "rollout": _rollout_text(rollout) if isinstance(rollout, dict) else None,
-            "last rollout": _end_text(end) if isinstance(end, dict) else None,
+            "last rollout": end_text(end) if isinstance(end, dict) else None,
             "tasks waiting": field(deployment, "tasks.waiting"),
             "tasks running": field(deployment, "tasks.running"),
             "instances": len(ran),
@@ -164,10 +167,3 @@ def _show_deployment(session: Session, deployment: dict[str, Any]) -> None:
 
 def _rollout_text(rollout: Mapping[str, Any]) -> str:
     return f"generation {rollout.get('generation')}, {rollout.get('reason')}, at {rollout.get('step')}"
-
-
-def _end_text(end: Mapping[str, Any]) -> str:
-    outcome = f"generation {end.get('generation')} {end.get('outcome')}"
-    if end.get("outcome") != "failed":
-        return outcome
-    return f"{outcome} at {end.get('step')}: {end.get('message')} ({end.get('code')})"
