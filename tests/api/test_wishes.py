@@ -1,15 +1,24 @@
 """Change, scale, go back: what people ask of a deployment that is there, on a real server."""
 
+import json
 import threading
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 
-from tests.server.running import Answer, RunningServer
+from tests.server.running import Answer, RunningServer, run_to_end
 from tests.server.sample_agent import sample_repository
 from tests.waiting import wait_until
 
+BRIEF = """#!/bin/sh
+python3 -m agentcore &
+while [ ! -e "$PLOINKY_QUEUE_DIR/locks/.ready" ]; do sleep 0.05; done
+sleep 1
+echo the cellar is flooded
+exit 3
+"""
+"""Is ready, and ends a second later."""
 VERSION = "def handle(params):\n    return {!r}\n"
 
 
@@ -128,6 +137,30 @@ def test_a_change_names_what_is_different(server: RunningServer, repository: Pat
     assert server.ask("GET", "/partial/variable?n=SIZE").document is None
     assert server.ask("GET", "/partial/variable?n=PIN").document == "a secret of its own"
     assert b"a secret of its own" not in server.api("GET", "/events?limit=1000").body
+
+
+def test_takes_back_what_ends_soon_after_the_switch(server: RunningServer, tmp_path: Path) -> None:
+    """A release that ends a second after it was ready is taken back: no call fails, and the command tells why."""
+    repository = sample_repository(tmp_path / "agent")
+    key = server.serve("/short", "sample", repository.directory)
+    (repository.directory / "brief").write_text(BRIEF)
+    (repository.directory / "brief").chmod(0o755)
+    repository.commit({"manifest.json": '{"name": "sample", "access": "public", "run": ["./brief"]}'})
+    known = {"PLOINKY_URL": server.url, "PLOINKY_KEY": server.key}
+    with Callers(server, "/short/echo") as callers:
+        ran = run_to_end(tmp_path, "update", "/short", "--json", changes=known)
+    assert ran.returncode == 4, ran.stderr
+    assert "serving, and watched for 5 s" in ran.stderr
+    assert "outcome: reverted; generation 1 serves as before" in ran.stderr
+    assert "  the cellar is flooded" in ran.stderr
+    found = json.loads(ran.stdout)
+    assert (found["state"], found["generation"], found["rollout"]) == ("running", 1, None)
+    end = found["lastRollout"]
+    assert (end["outcome"], end["step"], end["exitCode"]) == ("reverted", "verify", 3)
+    assert {answer.status for answer in callers.answers} == {200}
+    history = server.api("GET", f"/deployments/{key}/history").document
+    assert [one["generation"] for one in history["data"]] == [1]
+    assert history["lastRollout"] == end
 
 
 @pytest.mark.parametrize(
