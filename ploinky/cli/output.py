@@ -23,6 +23,7 @@ STATE_COLOURS = {
     "restarting": "yellow",
     "removing": "yellow",
     "suspect": "yellow",
+    "idle": "bright_black",
     "stopped": "bright_black",
     "cancelled": "bright_black",
 }

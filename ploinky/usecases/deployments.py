@@ -167,6 +167,8 @@ def summarise_state(state: Deployment, *, is_serving: bool) -> str:
         return "deploying" if state.rollout.is_change else "restarting"
     if state.desired is Desired.STOPPED:
         return "stopped"
+    if state.is_idle:
+        return "idle"
     if is_serving:
         return "running"
     return "restarting" if state.active_generation else "failed"

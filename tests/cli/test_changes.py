@@ -214,10 +214,11 @@ def test_an_instance_that_had_ended_before_is_no_news(ploinky: CommandLine, stub
     assert ploinky("scale", "/demo", "3").code == 0
 
 
-def test_does_not_wait_for_what_is_stopped(ploinky: CommandLine, there: StubServer) -> None:
-    """Of a stopped deployment no instance will serve, so there is nothing to wait for."""
-    there.answer("POST", f"{ONE}/scale", Reply(202, scaled(3, state="stopped")))
-    assert ploinky.succeeds("scale", "/demo", "3") == "localhost/demo is stopped, instances wanted: 3\n"
+@pytest.mark.parametrize("state", ["stopped", "idle", "failed"])
+def test_does_not_wait_for_what_does_not_run(ploinky: CommandLine, there: StubServer, state: str) -> None:
+    """Of a deployment that nothing should serve now no instance will come, so there is nothing to wait for."""
+    there.answer("POST", f"{ONE}/scale", Reply(202, scaled(3, state=state)))
+    assert ploinky.succeeds("scale", "/demo", "3") == f"localhost/demo is {state}, instances wanted: 3\n"
 
 
 def test_stops_and_starts_without_the_group(ploinky: CommandLine, there: StubServer) -> None:
