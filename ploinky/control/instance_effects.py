@@ -13,7 +13,9 @@ from ploinky.control.world import World
 from ploinky.domain.commands import (
     Command,
     RecordDiscarded,
+    RecordPaused,
     RecordRemoved,
+    RecordResumed,
     RecordStarted,
     RecordStartFailed,
     RecordStopped,
@@ -161,6 +163,20 @@ class InstanceEffects:
         if found is None:
             raise InstallFailed("What was installed for the agent is gone", hint="Restart it: it is installed again.")
         return found
+
+    async def pause(self, intent: Intent) -> Command:
+        """Freeze it."""
+        instance = self._instance(intent)
+        runtime = self._world.runtimes.get(instance.runtime)
+        await self._world.pools.engine(lambda: runtime.pause(instance.name))
+        return RecordPaused(subject_id=intent.subject_id)
+
+    async def resume(self, intent: Intent) -> Command:
+        """Let it go on."""
+        instance = self._instance(intent)
+        runtime = self._world.runtimes.get(instance.runtime)
+        await self._world.pools.engine(lambda: runtime.resume(instance.name))
+        return RecordResumed(subject_id=intent.subject_id)
 
     async def stop(self, intent: Intent) -> Command:
         """Drain, stop, take in what it still answered, and keep its last words as evidence.

@@ -220,6 +220,14 @@ class RecordResumed(InstanceCommand, frozen=True, kw_only=True):
     """The engine shows it running after it was frozen."""
 
 
+class PauseInstance(InstanceCommand, frozen=True, kw_only=True):
+    """Freeze it until it is needed; only one without a task."""
+
+
+class ResumeInstance(InstanceCommand, frozen=True, kw_only=True):
+    """Let it go on."""
+
+
 class StopInstance(InstanceCommand, frozen=True, kw_only=True):
     """End it."""
 

@@ -151,6 +151,11 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         return self.history[-1].release if self.history else None
 
     @property
+    def is_warm(self) -> bool:
+        """Whether what nobody needs is frozen instead of stopped."""
+        return self.active_release is not None and self.active_release.warm_instances > 0
+
+    @property
     def switched_at(self) -> datetime | None:
         """When it began to serve."""
         return self.history[-1].switched_at if self.history else None
@@ -189,6 +194,8 @@ def evolve(state: Deployment, event: e.Event) -> Deployment:
             return replace(state, spec=replace(state.spec, replicas=event.replicas))
         case e.DeploymentStopRequested():
             return replace(state, desired=Desired.STOPPED, restart_due_at=None)
+        case e.DeploymentWoken():
+            return replace(state, is_idle=False)
         case e.DeploymentIdled():
             return replace(state, is_idle=True, restart_due_at=None)
         case e.RemovalRequested():

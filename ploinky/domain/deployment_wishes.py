@@ -115,7 +115,9 @@ def _doze(command: c.Command, state: Deployment, indexes: Indexes) -> Decision:
     if state.desired is not Desired.RUNNING or state.rollout is not None:
         return []
     if isinstance(command, c.WakeDeployment):
-        return [roll_out_again(state, Reason.WAKE)] if state.is_idle else []
+        if not state.is_idle:
+            return []
+        return [e.DeploymentWoken()] if state.is_warm else [roll_out_again(state, Reason.WAKE)]
     is_needed = state.is_idle or not state.active_generation or indexes.is_busy(command.subject_id)
     return [] if is_needed else [e.DeploymentIdled()]
 

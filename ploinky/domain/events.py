@@ -187,6 +187,12 @@ class DeploymentIdled(Event, frozen=True, kw_only=True):
     TYPE = "deployment.idled"
 
 
+class DeploymentWoken(Event, frozen=True, kw_only=True):
+    """Somebody needs it again, and its frozen instances go on."""
+
+    TYPE = "deployment.woken"
+
+
 class DeploymentStopRequested(Event, frozen=True, kw_only=True):
     """Nothing of it should run until it is started again."""
 
@@ -264,6 +270,18 @@ class InstanceResumed(Event, frozen=True, kw_only=True):
     """The engine let it go on."""
 
     TYPE = "instance.resumed"
+
+
+class InstancePauseRequested(Event, frozen=True, kw_only=True):
+    """It is not needed now, and should be again at once. Intent: freeze it."""
+
+    TYPE = "instance.pause_requested"
+
+
+class InstanceResumeRequested(Event, frozen=True, kw_only=True):
+    """It is needed. Intent: let it go on."""
+
+    TYPE = "instance.resume_requested"
 
 
 class InstanceStopRequested(Event, frozen=True, kw_only=True):

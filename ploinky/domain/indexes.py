@@ -204,6 +204,10 @@ def _idled(indexes: Indexes, deployment_id: str, _event: e.Event) -> None:
     indexes.deployments[deployment_id].is_idle = True
 
 
+def _woken(indexes: Indexes, deployment_id: str, _event: e.Event) -> None:
+    indexes.deployments[deployment_id].is_idle = False
+
+
 def _unwanted(indexes: Indexes, deployment_id: str, event: e.Event) -> None:
     indexes.deployments[deployment_id].is_wanted = False
     if isinstance(event, e.RemovalRequested):
@@ -270,12 +274,14 @@ _HANDLERS: dict[type[e.Event], Callable[[Indexes, str, Any], None]] = {
     e.DeploymentSwitched: _switched,
     e.DeploymentReverted: _reverted,
     e.DeploymentIdled: _idled,
+    e.DeploymentWoken: _woken,
     e.DeploymentStopRequested: _unwanted,
     e.RemovalRequested: _unwanted,
     e.DeploymentRemoved: _deployment_removed,
     e.InstanceCreated: _instance_created,
     e.InstanceReady: _instance_ready,
     e.InstancePaused: _instance_unready,
+    e.InstancePauseRequested: _instance_unready,
     e.InstanceStopRequested: _instance_unready,
     e.InstanceStopped: _instance_unready,
     e.InstanceRemoveRequested: _instance_unready,

@@ -46,6 +46,9 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     is_ready: bool = False
     is_unobservable: bool = False
     unobservable_since: datetime | None = None
+    is_pause_requested: bool = False
+    """Should be frozen; the engine may not have done it yet."""
+    is_resume_requested: bool = False
     is_stop_requested: bool = False
     stop_reason: str = ""
     """Why it was asked to stop, or how it was seen to have ended."""
@@ -76,6 +79,8 @@ def decide(command: c.Command, state: Instance, indexes: Indexes) -> Decision:
             raise InstanceNotFound(instance=command.subject_id)
         case c.RecordStarted() | c.RecordStartFailed() | c.RecordReady() | c.RecordPaused() | c.RecordResumed():
             return _progress(command, state)
+        case c.PauseInstance() | c.ResumeInstance():
+            return _rest(command, state, indexes)
         case c.StopInstance() | c.RecordStopped() | c.RemoveInstance() | c.RecordRemoved():
             return _end(command, state)
         case c.RecordExec():
@@ -146,6 +151,24 @@ def _progress(command: c.Command, state: Instance) -> Decision:
             raise _not_now(command, state)
 
 
+def _rest(command: c.Command, state: Instance, indexes: Indexes) -> Decision:
+    """Freeze what nobody needs now, and let it go on when somebody does."""
+    is_leaving = state.is_stop_requested or state.is_remove_requested
+    match command, state.status:
+        case c.PauseInstance(), Status.RUNNING if state.is_ready and not is_leaving:
+            if state.is_pause_requested:
+                return []
+            if indexes.running.get(command.subject_id):
+                raise TransitionInvalid("The instance works on a task", instance=command.subject_id)
+            return [e.InstancePauseRequested()]
+        case c.ResumeInstance(), Status.PAUSED if not is_leaving:
+            return [] if state.is_resume_requested else [e.InstanceResumeRequested()]
+        case (c.PauseInstance(), Status.PAUSED) | (c.ResumeInstance(), Status.RUNNING):
+            return []
+        case _:
+            raise _not_now(command, state)
+
+
 def _end(command: c.Command, state: Instance) -> Decision:
     match command, state.status:
         case c.StopInstance(), Status.RUNNING | Status.PAUSED:
@@ -197,9 +220,13 @@ def evolve(state: Instance, event: e.Event) -> Instance:
         case e.InstanceReady():
             return replace(state, is_ready=True)
         case e.InstancePaused():
-            return replace(state, status=Status.PAUSED)
+            return replace(state, status=Status.PAUSED, is_pause_requested=False, is_resume_requested=False)
         case e.InstanceResumed():
-            return replace(state, status=Status.RUNNING)
+            return replace(state, status=Status.RUNNING, is_pause_requested=False, is_resume_requested=False)
+        case e.InstancePauseRequested():
+            return replace(state, is_pause_requested=True)
+        case e.InstanceResumeRequested():
+            return replace(state, is_resume_requested=True)
         case _:
             return _evolve_end(state, event)
 

@@ -130,6 +130,8 @@ class Manifest(_Section, frozen=True):
     """Where each folder of the deployment's data, or of the machine, is seen inside."""
     http: Http | None = None
     health: Health = Health()
+    warm_instances: Annotated[int, msgspec.Meta(ge=0, le=16)] = 0
+    """How many more than serve are kept frozen for when there is work for them."""
     idle_timeout_seconds: Annotated[float, msgspec.Meta(ge=1, le=31_536_000)] | None = None
     """Without a request for so long it is stopped until the next one."""
     module: Name | None = None

@@ -66,6 +66,7 @@ def release_of(
         readiness=probe_of("readiness", health.readiness, http_port, READINESS_INTERVAL_SECONDS),
         liveness=probe_of("liveness", health.liveness, http_port, LIVENESS_INTERVAL_SECONDS),
         idle_timeout_seconds=manifest.idle_timeout_seconds or 0.0,
+        warm_instances=manifest.warm_instances,
         revert_window_seconds=defaults.revert_window_seconds,
         takes_tasks=http is None or manifest.mode == "file",
         warnings=(*warnings, *manifest.warnings),

@@ -141,6 +141,8 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What must go on succeeding while an instance serves."""
     idle_timeout_seconds: float = 0.0
     """Without a request for so long, everything of it is stopped; 0 = never."""
+    warm_instances: int = 0
+    """How many more than serve are started, and frozen until there is work for them."""
     revert_window_seconds: float = 0.0
     """After a switch to a change, for how long what served before is kept to go back to."""
     retries: RetryPolicy = RetryPolicy()

@@ -46,8 +46,9 @@ def _task_subjects(recorded: Recorded, views: Views, subjects: dict[Subject, Rec
         return
     deployment = views.deployments.get(state.deployment_id)
     instance = views.instances.get(state.instance_id)
-    if deployment and instance and instance.generation != deployment.active_generation:
-        # An instance that drains may be done with this.
+    is_draining = deployment and instance and instance.generation != deployment.active_generation
+    if is_draining or (deployment and deployment.is_warm):
+        # An instance that drains, or is kept warm, may be done with this.
         subjects[DEPLOYMENT, state.deployment_id] = recorded
 
 

@@ -30,7 +30,7 @@ def advance_deployment(deployment_id: str, views: Views, now: datetime) -> list[
             commands += _start(deployment_id, state, rollout, views, now)
         case Rollout(step=Step.VERIFY) as rollout:
             commands += _verify(deployment_id, rollout, instances, now)
-        case None if state.desired is Desired.RUNNING and not state.is_idle:
+        case None if state.desired is Desired.RUNNING and (not state.is_idle or state.is_warm):
             commands += advance_serving(deployment_id, state, views, now)
     for key, instance in instances:
         commands += retire(key, instance, state, views, now)

@@ -6,6 +6,7 @@ from ploinky.domain import commands as c
 from ploinky.domain.deployment import Deployment, Desired, Rollout, Served
 from ploinky.domain.ids import instance_id
 from ploinky.domain.instance import OVER, Instance, Status
+from ploinky.policies.warm import advance_warm
 from ploinky.views.due_times import DRAIN_LIMIT, ORPHAN_GRACE, start_limit
 from ploinky.views.views import Views
 
@@ -58,13 +59,13 @@ def advance_serving(deployment_id: str, state: Deployment, views: Views, now: da
         return [_schedule(deployment_id, state, is_immediate=_is_faultless(state, ended))]
     commands = [_schedule(deployment_id, state, is_immediate=False)] if ended else []
     commands += _stop_late(serving, views, now)
-    missing = state.spec.replicas - len(serving)
+    missing = state.spec.replicas + active.release.warm_instances - len(serving)
     first = views.next_number(deployment_id, active.generation)
     commands += [create(deployment_id, active, first + offset) for offset in range(max(missing, 0))]
     surplus = [key for key, instance in reversed(serving) if not _has_ended(instance)][: max(-missing, 0)]
     grace_seconds = DRAIN_LIMIT.total_seconds()
     commands += [c.StopInstance(subject_id=key, reason=SCALED, grace_seconds=grace_seconds) for key in surplus]
-    return commands
+    return [*commands, *advance_warm(deployment_id, state, views, now)]
 
 
 def _has_ended(instance: Instance) -> bool:
@@ -97,7 +98,7 @@ def _stop_late(serving: list[tuple[str, Instance]], views: Views, now: datetime)
 
 def retire(key: str, instance: Instance, state: Deployment, views: Views, now: datetime) -> list[c.Command]:
     """Stop and remove an instance that nothing needs any more."""
-    is_wanted = state.desired is Desired.RUNNING and not state.is_idle
+    is_wanted = state.desired is Desired.RUNNING and (not state.is_idle or state.is_warm)
     is_serving = instance.generation == state.active_generation and is_wanted and instance.stop_reason != SCALED
     is_coming = state.rollout is not None and instance.generation == state.rollout.generation
     is_kept = state.previous is not None and instance.generation == state.previous.generation

@@ -7,6 +7,7 @@ from ploinky.domain import commands as c
 from ploinky.domain.deployment import Deployment, Desired
 from ploinky.domain.instance import LIVE, Status
 from ploinky.domain.task import TaskState
+from ploinky.policies.warm import resume_warm
 from ploinky.views.due_times import DEADLINE_GRACE, WAITING_LIMIT
 from ploinky.views.views import Views
 
@@ -26,7 +27,7 @@ def advance_waiting(deployment_id: str, views: Views, now: datetime) -> list[c.C
         return [c.AbandonTask(subject_id=task_id, reason=reason) for task_id in first]
     if row is not None and row.state.is_idle:
         return [c.WakeDeployment(subject_id=deployment_id)]
-    free = _free_slots(deployment_id, views)
+    free = views.free_slots(deployment_id)
     commands: list[c.Command] = []
     for task_id in waiting:
         if len(commands) >= free:
@@ -34,7 +35,7 @@ def advance_waiting(deployment_id: str, views: Views, now: datetime) -> list[c.C
         retry_at = views.tasks.open[task_id].state.retry_at
         if retry_at is None or retry_at <= now:
             commands.append(c.StartAttempt(subject_id=task_id))
-    return commands
+    return [*commands, *resume_warm(deployment_id, views)]
 
 
 def _hopeless(state: Deployment | None) -> str:
@@ -45,16 +46,6 @@ def _hopeless(state: Deployment | None) -> str:
     if state.active_release is not None and not state.active_release.takes_tasks:
         return "The deployment answers with a web server of its own now and takes no tasks"
     return ""
-
-
-def _free_slots(deployment_id: str, views: Views) -> int:
-    row = views.deployments.rows.get(deployment_id)
-    if row is None or row.state.active_release is None:
-        return 0
-    concurrency = row.state.active_release.concurrency
-    return sum(
-        max(0, concurrency - len(views.tasks.running.get(key, ()))) for key, _ in views.serving_instances(deployment_id)
-    )
 
 
 def advance_task(task_id: str, views: Views, now: datetime) -> list[c.Command]:

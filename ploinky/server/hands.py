@@ -84,6 +84,8 @@ class Hands:
                 IntentKind.READY_IMAGE: images.ready_image,
                 IntentKind.INSTALL_DEPENDENCIES: installs.install,
                 IntentKind.START_INSTANCE: effects.start,
+                IntentKind.PAUSE_INSTANCE: effects.pause,
+                IntentKind.RESUME_INSTANCE: effects.resume,
                 IntentKind.STOP_INSTANCE: effects.stop,
                 IntentKind.REMOVE_INSTANCE: effects.remove,
                 IntentKind.DISCARD_DEPLOYMENT: effects.discard,

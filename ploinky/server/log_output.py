@@ -139,7 +139,10 @@ EVENT_LINES: Mapping[type[Event], EventLine] = {
     e.InstanceStarted: EventLine(_INFO, "instance {r.subject_id} started as {e.engine_id}"),
     e.InstanceStartFailed: EventLine(_WARNING, "instance {r.subject_id} did not start: {e.code} {e.message}"),
     e.InstanceReady: EventLine(_INFO, "instance {r.subject_id} is ready"),
-    e.InstancePaused: EventLine(_WARNING, "instance {r.subject_id} was frozen by its engine"),
+    e.InstancePaused: EventLine(_INFO, "instance {r.subject_id} is frozen"),
+    e.InstancePauseRequested: EventLine(_DEBUG, "instance {r.subject_id} is not needed and is to be frozen"),
+    e.InstanceResumeRequested: EventLine(_DEBUG, "instance {r.subject_id} is needed and is to go on"),
+    e.DeploymentWoken: EventLine(_INFO, "deployment {r.subject_id} is needed and wakes up"),
     e.InstanceResumed: EventLine(_INFO, "instance {r.subject_id} goes on"),
     e.InstanceStopRequested: EventLine(_DEBUG, "instance {r.subject_id} is to stop: {e.reason}"),
     e.InstanceStopped: EventLine(

@@ -15,6 +15,8 @@ START_LIMIT = timedelta(seconds=60)
 """From its creation until an instance must have said that it is ready, where its release does not say."""
 DRAIN_LIMIT = timedelta(seconds=30)
 """How long an instance of an earlier generation may finish what it has."""
+WARM_REST = timedelta(seconds=10)
+"""How long an instance beyond those that serve stays awake without work, before it is frozen again."""
 ORPHAN_GRACE = timedelta(seconds=30)
 """How long something the journal does not know may go on running."""
 WAITING_LIMIT = timedelta(hours=1)
@@ -96,8 +98,11 @@ def start_limit(state: Instance) -> timedelta:
     return timedelta(seconds=state.release.start_limit_seconds) if state.release else START_LIMIT
 
 
-def instance_due(state: Instance, created_at: datetime) -> tuple[datetime, ...]:
+def instance_due(state: Instance, created_at: datetime, changed_at: datetime) -> tuple[datetime, ...]:
     """Return when an instance needs a look."""
+    is_warm = state.release is not None and state.release.warm_instances > 0
+    if is_warm and state.is_ready and state.status is Status.RUNNING:
+        return (changed_at + WARM_REST,)
     if state.status in LIVE and not state.deployment_id:
         return (created_at + ORPHAN_GRACE,)
     if state.status in {Status.CREATED, Status.RUNNING} and not state.is_ready:

@@ -88,7 +88,9 @@ def _tasks() -> Iterator[tuple[str, e.Event]]:
 
 
 def _ends() -> Iterator[tuple[str, e.Event]]:
+    yield "instance/d1.1.0", e.InstancePauseRequested()
     yield "instance/d1.1.0", e.InstancePaused()
+    yield "instance/d1.1.0", e.InstanceResumeRequested()
     yield "instance/d1.1.0", e.InstanceResumed()
     yield "instance/d1.1.0", e.ExecRequested(program="ls", argument_count=1)
     yield "instance/d1.1.0", e.InstanceUnobservable(reason="away", since=BEGINNING)
@@ -109,6 +111,7 @@ def _ends() -> Iterator[tuple[str, e.Event]]:
     yield "deployment/d1", restart
     yield "deployment/d1", e.ReplacementStarted(generation=1)
     yield "deployment/d1", e.DeploymentIdled()
+    yield "deployment/d1", e.DeploymentWoken()
     yield "deployment/d1", e.RolloutRequested(generation=3, reason="rollback", release=_RELEASE, to_generation=1)
     yield "deployment/d1", e.ImageReady(generation=3, runtime="memory", image="echo:1", digest="i1")
     until = BEGINNING + timedelta(seconds=5)

@@ -21,6 +21,8 @@ class IntentKind(StrEnum):
     READY_IMAGE = "ready_image"
     INSTALL_DEPENDENCIES = "install_dependencies"
     START_INSTANCE = "start_instance"
+    PAUSE_INSTANCE = "pause_instance"
+    RESUME_INSTANCE = "resume_instance"
     STOP_INSTANCE = "stop_instance"
     REMOVE_INSTANCE = "remove_instance"
     DISCARD_DEPLOYMENT = "discard_deployment"
@@ -63,6 +65,10 @@ def instance_intent(state: Instance) -> tuple[IntentKind, int] | None:
         return IntentKind.START_INSTANCE, state.generation
     if state.is_stop_requested and state.status in LIVE:
         return IntentKind.STOP_INSTANCE, state.generation
+    if state.is_pause_requested and state.status is Status.RUNNING:
+        return IntentKind.PAUSE_INSTANCE, state.generation
+    if state.is_resume_requested and state.status is Status.PAUSED:
+        return IntentKind.RESUME_INSTANCE, state.generation
     return None
 
 

@@ -105,7 +105,7 @@ class Views:
     def _note_instance(self, instance_id: str, row: Row[Instance]) -> None:
         state = row.state
         self.intents.place("instance", instance_id, instance_intent(state), row.changed_position)
-        self.due.place(("instance", instance_id), instance_due(state, row.created_at))
+        self.due.place(("instance", instance_id), instance_due(state, row.created_at, row.changed_at))
         if state.status is Status.REMOVED:
             siblings = self.by_deployment.get(state.deployment_id, {})
             siblings.pop(instance_id, None)
@@ -127,6 +127,17 @@ class Views:
             for key, instance in self.instances_of(deployment_id)
             if instance.generation == generation and _is_serving(instance)
         ]
+
+    def free_slots(self, deployment_id: str) -> int:
+        """Return how many more tasks a deployment's serving instances take now."""
+        row = self.deployments.rows.get(deployment_id)
+        release = row.state.active_release if row else None
+        if release is None:
+            return 0
+        return sum(
+            max(0, release.concurrency - len(self.tasks.running.get(key, ())))
+            for key, _ in self.serving_instances(deployment_id)
+        )
 
     def next_number(self, deployment_id: str, generation: int) -> int:
         """Return the number that a generation's next instance gets."""
@@ -216,7 +227,7 @@ class Views:
 
 
 def _is_serving(instance: Instance) -> bool:
-    takes = instance.status is Status.RUNNING and instance.is_ready
+    takes = instance.status is Status.RUNNING and instance.is_ready and not instance.is_pause_requested
     return takes and not instance.is_stop_requested and not instance.is_remove_requested
 
 

@@ -139,6 +139,8 @@ class Machine:
                 kinds.READY_IMAGE: ImageEffects(core.views, self.world, lambda _id, _line: None).ready_image,
                 kinds.INSTALL_DEPENDENCIES: self.installs.install,
                 kinds.START_INSTANCE: effects.start,
+                kinds.PAUSE_INSTANCE: effects.pause,
+                kinds.RESUME_INSTANCE: effects.resume,
                 kinds.STOP_INSTANCE: effects.stop,
                 kinds.REMOVE_INSTANCE: effects.remove,
                 kinds.DISCARD_DEPLOYMENT: effects.discard,

@@ -44,6 +44,8 @@ LEGEND: dict[str, Expectation] = {
     "pause": (e.InstancePaused,),
     "go": (e.InstanceResumed,),
     "go+": (e.InstanceResumed, e.InstanceReady),
+    "rest": (e.InstancePauseRequested,),
+    "wake": (e.InstanceResumeRequested,),
     "stop": (e.InstanceStopRequested,),
     "end": (e.InstanceStopped,),
     "drop": (e.InstanceRemoveRequested,),
@@ -64,6 +66,8 @@ StartFail  404    fail    .      no      no      no    no     no    no     no   
 Ready      404    no      no     no      ready   .     no     no    .      no     .      no      no       no      no
 Paused     404    no      no     no      pause   pause .      .     pause  .      pause  no      no       no      pause
 Resumed    404    no      no     no      .       .     go+    go    .      go     .      no      no       no      .
+Pause      404    no      no     no      no      rest  .      .     no     .      rest   no      no       no      no
+Resume     404    no      no     no      .       .     wake   wake  .      no     .      no      no       no      .
 Stop       404    no      no     no      stop    stop  stop   stop  .      .      stop   .       .        .       stop
 Stopped    404    no      no     no      end     end   end    end   end    end    end    .       .        .       end
 Remove     404    drop    drop   .       no      no    no     no    no     no     no     drop    .        .       no
@@ -91,6 +95,8 @@ COMMANDS: dict[str, c.Command] = {
     "Ready": c.RecordReady(subject_id="d1.1.0"),
     "Paused": c.RecordPaused(subject_id="d1.1.0"),
     "Resumed": c.RecordResumed(subject_id="d1.1.0"),
+    "Pause": c.PauseInstance(subject_id="d1.1.0"),
+    "Resume": c.ResumeInstance(subject_id="d1.1.0"),
     "Stop": c.StopInstance(subject_id="d1.1.0", reason="replaced", grace_seconds=10.0),
     "Stopped": c.RecordStopped(subject_id="d1.1.0", reason="exited"),
     "Remove": c.RemoveInstance(subject_id="d1.1.0"),

@@ -16,8 +16,8 @@ from ploinky.journal.dispatcher import Answer
 from tests.journal import sample_commands as sample
 from tests.journal.stepping import ANYBODY, Heard, Stepping, contents_of, dumped, rebuilt
 
-SEEDS = range(16)
-ACTIONS = 1_500
+SEEDS = range(20)
+ACTIONS = 1_600
 DEPLOYMENTS = ("d1", "d2", "d3")
 FULL_SHARE = 0.05
 
@@ -107,6 +107,7 @@ class Simulation:
                     sample.release(),
                     dependencies=self.random.choice(("", "needs")),
                     revert_window_seconds=self.random.choice((0.0, 5.0)),
+                    warm_instances=self.random.choice((0, 1)),
                 )
                 return msgspec.structs.replace(source, release=release)
             case Step.IMAGE:
@@ -179,6 +180,7 @@ class Simulation:
         outcomes = sample.roll_out(deployment_id, generation)
         likely: list[c.Command] = [*outcomes[2:5], *outcomes[2:5], c.RecordPaused(subject_id=key)]
         likely += [c.RecordResumed(subject_id=key), c.RecordExec(subject_id=key, program="ls", argument_count=1)]
+        likely += [c.PauseInstance(subject_id=key), c.ResumeInstance(subject_id=key)]
         likely += self.another_replica(deployment_id, generation)
         unlikely: list[c.Command] = [
             c.RecordStartFailed(subject_id=key, code="X", message="no"),

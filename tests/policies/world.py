@@ -41,6 +41,7 @@ class World(Stepping):
         super().__init__(contents, clock=clock, faults=[AppendFault(n, JournalFull()) for n in full])
         self.luck = 1.0
         """The chance that an effect or a task succeeds."""
+        self._frozen_on_request: set[str] = set()
         self.repeated: list[tuple[Heard, Heard]] = []
         self._was_disk_full = False
         self._asked: list[tuple[Subject, Heard]] = []
@@ -98,12 +99,24 @@ class World(Stepping):
                 return c.RecordStartFailed(subject_id=key, code="X", message="no")
             case IntentKind.START_INSTANCE:
                 return c.RecordStarted(subject_id=key, engine_id=f"engine-{key}", queue_identity="q")
-            case IntentKind.STOP_INSTANCE:
-                return c.RecordStopped(subject_id=key, reason="requested")
-            case IntentKind.REMOVE_INSTANCE:
-                return c.RecordRemoved(subject_id=key)
             case IntentKind.DISCARD_DEPLOYMENT:
                 return c.RecordDiscarded(subject_id=key)
+            case _:
+                return self._change(intent)
+
+    def _change(self, intent: Intent) -> c.Command:
+        key = intent.subject_id
+        match intent.kind:
+            case IntentKind.PAUSE_INSTANCE:
+                self._frozen_on_request.add(key)
+                return c.RecordPaused(subject_id=key)
+            case IntentKind.RESUME_INSTANCE:
+                self._frozen_on_request.discard(key)
+                return c.RecordResumed(subject_id=key)
+            case IntentKind.STOP_INSTANCE:
+                return c.RecordStopped(subject_id=key, reason="requested")
+            case _:
+                return c.RecordRemoved(subject_id=key)
 
     def _preparation(self, intent: Intent) -> c.Command:
         key, generation = intent.subject_id, intent.generation
@@ -112,6 +125,7 @@ class World(Stepping):
                 sample.release(),
                 dependencies=self.random.choice(("", "needs")),
                 revert_window_seconds=self.random.choice((0.0, 5.0)),
+                warm_instances=self.random.choice((0, 0, 2)),
             )
             return c.RecordSource(subject_id=key, generation=generation, release=release, is_from_cache=False)
         if intent.kind is IntentKind.READY_IMAGE:
@@ -122,7 +136,7 @@ class World(Stepping):
         """Let instances become ready, or end, and tasks be answered, as luck has it."""
         for key, row in list(self.views.instances.items()):
             state = row.state
-            if state.status is Status.PAUSED and self._is_lucky():
+            if state.status is Status.PAUSED and key not in self._frozen_on_request and self._is_lucky():
                 self.run(c.RecordResumed(subject_id=key))
             elif state.status is Status.RUNNING and not self._is_lucky():
                 reason = self.random.choice(("exited", "vanished", "shutdown"))
@@ -193,8 +207,11 @@ class World(Stepping):
         for deployment_id, row in self.views.deployments.items():
             instances = [state for _, state in self.views.instances_of(deployment_id)]
             assert row.state.rollout is None
-            if row.state.desired is Desired.RUNNING and row.state.active_generation and not row.state.is_idle:
-                assert len(instances) == row.state.spec.replicas
+            release = row.state.active_release
+            if row.state.desired is Desired.RUNNING and release and (not row.state.is_idle or row.state.is_warm):
+                awake = 0 if row.state.is_idle else row.state.spec.replicas
+                assert len(instances) == row.state.spec.replicas + release.warm_instances
+                assert sum(serving.status is Status.RUNNING for serving in instances) == awake
                 assert {serving.generation for serving in instances} == {row.state.active_generation}
                 assert all(serving.status in LIVE and serving.is_ready for serving in instances)
             else:
