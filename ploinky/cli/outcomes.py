@@ -86,6 +86,14 @@ def ended_instances(deployment: "JsonObject") -> dict[str, Mapping[str, Any]]:
     }
 
 
+def scale_text(deployment: "JsonObject") -> str:
+    """Say how far it is to the number of instances that is wanted."""
+    serving, wanted = count_serving(deployment), deployment.get("replicas")
+    if isinstance(wanted, int) and serving > wanted:
+        return f"{serving} instances serve, {wanted} will stay"
+    return f"{serving} of {cell_text(wanted)} instances serve"
+
+
 def scale_failure(deployment: "JsonObject", before: Mapping[str, object]) -> CommandFailed | None:
     """Say which instance ended instead of serving, besides those that had before; None when none did."""
     new = [one for key, one in ended_instances(deployment).items() if key not in before]
@@ -94,13 +102,12 @@ def scale_failure(deployment: "JsonObject", before: Mapping[str, object]) -> Com
     one = new[0]
     code = f" with code {one['exitCode']}" if one.get("exitCode") is not None else ""
     words = f": {one['explanation']}" if one.get("explanation") else ""
-    serving, wanted = count_serving(deployment), cell_text(deployment.get("replicas"))
     return CommandFailed(
         f"instance {cell_text(one.get('id'))} ended{code} ({cell_text(one.get('reason'))}){words}",
         code="INSTANCE_ENDED",
         exit_code=ExitCode.DEPLOY,
         hint=f"`ploinky logs {name_of(deployment)}` shows what they print; it is tried again.",
-        evidence=[f"{serving} of {wanted} instances serve"],
+        evidence=[scale_text(deployment)],
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ploinky.cli.failures import CommandFailed, ExitCode
-from ploinky.cli.outcomes import count_serving, is_settled, scale_failure
+from ploinky.cli.outcomes import is_settled, scale_failure, scale_text
 from ploinky.cli.output import cell_text, field
 from ploinky.cli.targets import id_of, name_of
 
@@ -62,7 +62,7 @@ def follow_scale(
     told = ""
     poll = Poll(f"{name_of(deployment)} is still being scaled")
     while deployment.get("state") in SERVING_STATES:
-        text = f"{count_serving(deployment)} of {cell_text(deployment.get('replicas'))} instances serve"
+        text = scale_text(deployment)
         if text != told:
             told = text
             tell(text)

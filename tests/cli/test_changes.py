@@ -166,9 +166,11 @@ def test_waits_until_as_many_serve_as_are_wanted(ploinky: CommandLine, there: St
 def test_waits_until_those_too_many_are_gone(ploinky: CommandLine, there: StubServer) -> None:
     """Scaling down ends when nothing is left over; what was stopped for it is no failure."""
     leaving = instance(1, status="stopped", isReady=False, reason="scaled", exitCode=143)
-    there.answer("POST", f"{ONE}/scale", Reply(202, scaled(1, instance(0), instance(1, reason="scaled"))))
+    there.answer("POST", f"{ONE}/scale", Reply(202, scaled(1, instance(0), instance(1))))
     there.answer(GET, ONE, Reply(200, scaled(1, instance(0), leaving)), Reply(200, scaled(1, instance(0))))
-    assert ploinky("scale", "/demo", "1").code == 0
+    ran = ploinky("scale", "/demo", "1")
+    assert ran.code == 0
+    assert ran.err.splitlines() == ["2 instances serve, 1 will stay", "1 of 1 instances serve"]
     assert len(there.asked(GET, ONE)) == 2
 
 
