@@ -74,7 +74,9 @@ def test_refuses_in_one_format(
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"replicas": 2},
+        {"unknown": 2},
+        {"replicas": 0},
+        {"replicas": 65},
         {"domain": "no spaces"},
         {"path": "no-slash"},
         {"path": "/management/x"},
