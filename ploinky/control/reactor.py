@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Sequence
 
 from ploinky.control.commander import Commander
+from ploinky.domain import events as e
 from ploinky.domain.errors import PloinkyError, Unavailable
 from ploinky.journal.codec import Recorded
 from ploinky.journal.dispatcher import Answer, Context
 from ploinky.policies.reaction import all_subjects, look, subjects_of
 from ploinky.ports.clock import Clock
+from ploinky.ports.failpoints import reach
 from ploinky.views.due_times import Subject
 from ploinky.views.views import Views
 
@@ -43,6 +45,7 @@ class Reactor:
         """Look at what a committed batch touched."""
         if not self._is_awake:
             return
+        _pass_places(batch)
         for subject, recorded in subjects_of(batch, self._views).items():
             self._look(subject, Context("policy", recorded.correlation, recorded.position))
 
@@ -66,3 +69,16 @@ class Reactor:
         """Look again soon when a command could not be taken; any other refusal says that it was not needed."""
         if isinstance(answer, Unavailable):
             self._refused.add(subject)
+
+
+def _pass_places(batch: Sequence[Recorded]) -> None:
+    for recorded in batch:
+        match recorded.event:
+            case e.DeploymentSwitched():
+                reach("rollout.switched")
+            case e.DeploymentReverted():
+                reach("rollout.reverted")
+            case e.RolloutSucceeded():
+                reach("rollout.succeeded")
+            case e.RolloutFailed():
+                reach("rollout.failed")

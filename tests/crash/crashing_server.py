@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.server.running import START_LIMIT_SECONDS, RunningServer
@@ -13,11 +14,20 @@ KILL_LIMIT_SECONDS = 40.0
 class CrashingServer(RunningServer):
     """One life of the server."""
 
-    def __init__(self, directory: Path, runtime: str, *, step: str = "", hit: int = 1, is_armed: bool = True) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        runtime: str,
+        *,
+        step: str = "",
+        hit: int = 1,
+        is_armed: bool = True,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         """Start it; `step` is where it ends at its `hit`-th coming by, from now on or once `arm` was called."""
         self._arming = directory / "armed"
         self._arming.unlink(missing_ok=True)
-        changes = {"PLOINKY_CONTAINER_RUNTIME": runtime, "PLOINKY_LOG_LEVEL": "info"}
+        changes = {"PLOINKY_CONTAINER_RUNTIME": runtime, "PLOINKY_LOG_LEVEL": "info", **(settings or {})}
         if step:
             changes["PLOINKY_FAILPOINTS"] = f"{step}=kill@{hit}"
         if step and not is_armed:
@@ -50,11 +60,13 @@ class CrashingServer(RunningServer):
 
 
 def pids_with(marker: str) -> list[int]:
-    """Return the processes that carry a text in their environment."""
+    """Return the processes that carry a text in their environment or their command line."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
-            if entry.name.isdigit() and os.fsencode(marker) in (entry / "environ").read_bytes():
+            if entry.name.isdigit() and os.fsencode(marker) in b"".join(
+                (entry / name).read_bytes() for name in ("environ", "cmdline")
+            ):
                 found.append(int(entry.name))
         except OSError:
             continue  # ended, or not ours

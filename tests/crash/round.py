@@ -8,15 +8,13 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import docker
-
-from ploinky.adapters.docker_runtime import DockerRuntime
 from ploinky.domain.deployment import Desired
 from ploinky.ports.runtime import LABEL_DEPLOYMENT
 from ploinky.views.views import Views
 from tests.crash.agent import AGENT, RELEASE_FILE
 from tests.crash.crashing_server import CrashingServer, pids_with
 from tests.crash.load import Load
+from tests.crash.stage import Stage
 from tests.crash.steps import INSTALL, RANDOM, Step, When
 from tests.crash.watching import OPEN_STATES, Watch, is_quiet
 
@@ -27,17 +25,15 @@ KILL_TRIALS = 4
 PATHS = ("/a", "/b", "/c")
 
 
-class Round:
+class Round(Stage):
     """The lives of one server over one directory."""
 
     def __init__(
         self, directory: Path, repository: Path, runtime: str, seed: int, note_kill: Callable[[str], None]
     ) -> None:
         """Nothing runs yet; `note_kill` hears at which steps it was killed."""
-        self.directory = directory
-        self.runtime = runtime
+        super().__init__(directory, runtime)
         self.seed = seed
-        self.installation = directory / "installation"
         self.ids: dict[str, str] = {}
         self.steady_ids: frozenset[str] = frozenset()
         self._random = random.Random(seed)
@@ -67,29 +63,6 @@ class Round:
         self.load.repeat()
         self.watch.until(self._is_over, "the end of all tasks and rollouts")
         assert self.load.complaints == []
-
-    def close(self) -> None:
-        """End what is still there; after a round that went well there is nothing."""
-        self.watch.close()
-        self.server.kill()
-        for pid in pids_with(str(self.directory)):
-            os.kill(pid, signal.SIGKILL)
-        if self.runtime == "docker":
-            for container in self.containers():
-                container.remove(force=True)
-            runtime = DockerRuntime()
-            runtime.keep_networks(self.watch.store.journal_id, ())
-            runtime.close()
-
-    def containers(self) -> list["docker.models.containers.Container"]:
-        """Return the containers of this journal, stopped ones included."""
-        client = docker.from_env()
-        try:
-            return list(
-                client.containers.list(all=True, filters={"label": f"ploinky.journal={self.watch.store.journal_id}"})
-            )
-        finally:
-            client.close()
 
     def _live(self, step: Step) -> None:
         is_frequent = step.when is When.LOAD and step.name.startswith(("journal.", "task."))
@@ -157,7 +130,7 @@ class Round:
     def _kill_agent(self) -> None:
         """End the agent of `/a` behind the server's back."""
         if self.runtime == "process":
-            for pid in pids_with(f"PLOINKY_QUEUE_DIR={self.directory}/queues/{self.ids['/a']}/"):
+            for pid in pids_with(f"{self.directory}/queues/{self.ids['/a']}/"):
                 os.kill(pid, signal.SIGKILL)
             return
         for container in self.containers():

@@ -24,7 +24,10 @@ EFFECTS = (
     *("fetch_source", "ready_image", "install_dependencies", "start_instance"),
     *("stop_instance", "remove_instance", "discard_deployment"),
 )
+INSTANCE_STEPS = ("queue_made", "made", "drained", "stopped", "removed")
 INSTALL = "install."
+ENDS_OF_BAD_VERSIONS = ("rollout.reverted", "rollout.failed")
+"""Reached by the rounds of deploys only: under load every version is a good one."""
 TASK_STEPS = (
     *("submit_committed", "attempt_committed", "attempt_sent", "result_found", "end_committed", "settled"),
     *("cancel_committed", "cancel_sent"),
@@ -34,8 +37,9 @@ STEPS: tuple[Step, ...] = (
     *(Step(f"journal.append.{place}") for place in ("begin", "commit", "done")),
     *(Step(f"task.{name}") for name in TASK_STEPS),
     *(Step(f"executor.{place}.{effect}") for effect in EFFECTS for place in ("before", "after", "recorded")),
-    *(Step(f"instance.{name}") for name in ("queue_made", "made", "stopped", "removed")),
+    *(Step(f"instance.{name}") for name in INSTANCE_STEPS),
     *(Step(f"{INSTALL}{name}") for name in ("made", "filled")),
+    *(Step(f"rollout.{name}") for name in ("switched", "succeeded")),
     Step("observer.listed"),
     *(
         Step(name, When.AGENT_KILLED)

@@ -3,6 +3,7 @@
 import ast
 from pathlib import Path
 
+from tests.crash.deploy_round import KILLS
 from tests.crash.kill_table import DEFAULT_ROUNDS, PROPERTY, KillTable
 from tests.crash.steps import EFFECTS, STEPS, plan
 
@@ -23,7 +24,7 @@ def reached_names() -> set[str]:
 
 def test_plans_a_kill_at_every_place_in_the_code() -> None:
     """A place that the code names and no round ends the server at would be untested."""
-    planned = {name for step in STEPS for name in [step.name]}
+    planned = {step.name for step in STEPS} | {kill.step for kill in KILLS}
     for place in ("before", "after", "recorded"):
         of_effects = {f"executor.{place}.{effect}" for effect in EFFECTS}
         assert of_effects <= planned

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -17,6 +18,7 @@ from ploinky.views.views import Views
 from tests.crash.agent import LEDGER_FILE
 from tests.crash.crashing_server import pids_with
 from tests.crash.round import Round
+from tests.crash.stage import Stage
 
 ENDS = (e.TaskSucceeded, e.TaskFailed, e.TaskCancelled, e.TaskDead)
 
@@ -37,29 +39,34 @@ def every_record(store: SqlalchemyJournalReader) -> list[Record]:
     return records
 
 
-def check_owners(round_: Round) -> None:
+def check_owners(round_: Stage) -> None:
     """Before the stop: what runs is what the journal says runs, no more and no less."""
     views = round_.watch.now()
     expected = {row.state.name for _, row in views.instances.items() if row.state.status in LIVE}
     if round_.runtime == "docker":
         found = {container.name for container in round_.containers() if container.status == "running"}
     else:
-        found = {key for key in expected if pids_with(f"PLOINKY_QUEUE_DIR={round_.directory}/queues/")}
+        found = {key for key in expected if pids_with(f"{round_.installation}/processes/{key}")}
     assert found == expected
 
 
-def check_nothing_is_left(round_: Round) -> None:
-    """After the stop: no process, no container, no file in a queue."""
+def check_nothing_is_left(round_: Stage) -> None:
+    """After the stop: no process, no container, no network, no file in a queue, no folder that nothing needs."""
     assert pids_with(str(round_.directory)) == []
     if round_.runtime == "docker":
         assert round_.containers() == []
+        assert round_.networks() == []
     left = [path for path in (round_.directory / "queues").rglob("*") if not path.is_dir()]
     assert left == []
     assert list((round_.installation / "processes").iterdir()) == []
+    releases = round_.installation / "releases"
+    living = {key for key, _ in round_.watch.now().deployments.items()}
+    assert {folder.name for folder in releases.iterdir()} <= living
+    assert [folder for folder in releases.glob("*/*") if not folder.name.isdigit()] == []
 
 
-def check_journal(round_: Round) -> None:
-    """After the stop: the chain holds, the views are what the events say, every task has ended once and well."""
+def checked_events(round_: Stage) -> list[Recorded]:
+    """After the stop: the chain holds and the views are what the events say. Returns the events."""
     store = SqlalchemyJournalReader(str(round_.installation / "journal.db"))
     try:
         head = store.head()
@@ -75,7 +82,19 @@ def check_journal(round_: Round) -> None:
     assert kept is not None
     assert kept.position == head.position
     assert msgspec.json.encode(views.dump(), order="sorted") == bytes(kept.views)
-    check_tasks(round_, events)
+    return events
+
+
+def check_rollouts(events: list[Recorded]) -> None:
+    """Each rollout that was asked for has ended, and once."""
+    asked = Counter(_generations(events, e.RolloutRequested))
+    ended = Counter(_generations(events, e.RolloutSucceeded | e.RolloutFailed))
+    assert ended == asked
+    assert max(asked.values(), default=1) == 1
+
+
+def _generations(events: list[Recorded], kind: Any) -> list[tuple[str, int]]:
+    return [(one.subject_id, one.event.generation) for one in events if isinstance(one.event, kind)]
 
 
 def check_tasks(round_: Round, events: list[Recorded]) -> None:
@@ -134,14 +153,21 @@ def check_ledgers(round_: Round, accounts: dict[str, Account]) -> None:
 
 def check(round_: Round) -> None:
     """Check everything; stops the server."""
+    check_tasks(round_, check_stop(round_))
+
+
+def check_stop(round_: Stage) -> list[Recorded]:
+    """Check everything but the tasks; stops the server and returns the events."""
     check_owners(round_)
     assert round_.server.stop() == 0, round_.server.errors
     check_nothing_is_left(round_)
-    check_journal(round_)
+    events = checked_events(round_)
+    check_rollouts(events)
     _warn_of_defects(round_)
+    return events
 
 
-def _warn_of_defects(round_: Round) -> None:
+def _warn_of_defects(round_: Stage) -> None:
     """No life may have met an error that it did not expect."""
     for errors in round_.directory.glob("errors-*"):
         text = Path(errors).read_text()

@@ -24,6 +24,7 @@ CALLERS = 32
 VARIABLE = "PLOINKY_REDEPLOYS"
 DEFAULT_REDEPLOYS = 6
 START_LIMIT_MS = 10_000
+REVERT_WINDOW_SECONDS = 1
 REQUEST_LIMIT_SECONDS = 60.0
 ROLLOUT_LIMIT_SECONDS = 90.0
 
@@ -137,6 +138,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     changes = {
         "PLOINKY_CONTAINER_RUNTIME": request.param,
         "PLOINKY_AGENT_START_TIMEOUT_MS": str(START_LIMIT_MS),
+        "PLOINKY_REVERT_WINDOW_SECONDS": str(REVERT_WINDOW_SECONDS),
         "PLOINKY_LOG_LEVEL": "warning",
     }
     running = RunningServer(tmp_path_factory.mktemp("server"), changes=changes)
