@@ -149,6 +149,8 @@ class DeploymentShape(Wire):
     access: str | None
     concurrency: int | None
     replicas: int
+    warm_instances: int
+    """Beside those that serve: made ready and frozen, for when more are needed."""
     desired: str
     state: str
     generation: int

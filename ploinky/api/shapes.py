@@ -50,6 +50,7 @@ def deployment_shape(services: Services, deployment_id: str, row: Row[Deployment
         access=release.access if release else state.spec.access,
         concurrency=release.concurrency if release else state.spec.concurrency,
         replicas=state.spec.replicas,
+        warm_instances=release.warm_instances if release else 0,
         desired=str(state.desired),
         state=summarise_state(state, is_serving=is_serving),
         generation=state.active_generation,

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from ploinky.client import JsonObject
 
 LOG_TAIL_LIMIT_LINES = 40
+READY_STATUSES = {"running", "paused"}
+"""Those that are kept warm are paused."""
 SCALED = "scaled"
 """Why an instance was stopped that was one too many."""
 
@@ -89,7 +91,7 @@ def ended_instances(deployment: "JsonObject") -> dict[str, Mapping[str, Any]]:
 def scale_text(deployment: "JsonObject") -> str:
     """Say how far it is to the number of instances that is wanted."""
     serving, wanted = count_serving(deployment), deployment.get("replicas")
-    if isinstance(wanted, int) and serving > wanted:
+    if isinstance(wanted, int) and serving > wanted + _warm(deployment):
         return f"{serving} instances serve, {wanted} will stay"
     return f"{serving} of {cell_text(wanted)} instances serve"
 
@@ -120,7 +122,14 @@ def end_text(end: Mapping[str, Any]) -> str:
 
 
 def is_settled(deployment: "JsonObject") -> bool:
-    """Tell whether as many instances serve as are wanted, and none is left over."""
-    serving = count_serving(deployment)
-    there = rows_of({"data": deployment.get("instances")})
-    return bool(deployment.get("replicas") == serving == len(there))
+    """Tell whether as many instances serve as are wanted, those kept warm are ready, and none is left over."""
+    replicas, there = deployment.get("replicas"), rows_of({"data": deployment.get("instances")})
+    ready = [one for one in instances_of(deployment) if one.get("isReady") and one.get("status") in READY_STATUSES]
+    if not isinstance(replicas, int):
+        return False
+    return count_serving(deployment) >= replicas and len(ready) == len(there) == replicas + _warm(deployment)
+
+
+def _warm(deployment: "JsonObject") -> int:
+    warm = deployment.get("warmInstances")
+    return warm if isinstance(warm, int) else 0

@@ -174,6 +174,15 @@ def test_waits_until_those_too_many_are_gone(ploinky: CommandLine, there: StubSe
     assert len(there.asked(GET, ONE)) == 2
 
 
+def test_instances_kept_warm_are_not_too_many(ploinky: CommandLine, there: StubServer) -> None:
+    """Frozen ones beside those that serve are waited for, and stay."""
+    warm = instance(2, status="paused")
+    there.answer("POST", f"{ONE}/scale", Reply(202, scaled(2, instance(0), instance(1), warmInstances=1)))
+    there.answer(GET, ONE, Reply(200, scaled(2, instance(0), instance(1), warm, warmInstances=1)))
+    assert ploinky("scale", "/demo", "2").code == 0
+    assert len(there.asked(GET, ONE)) == 1
+
+
 def test_a_change_of_the_number_alone_is_a_scale(ploinky: CommandLine, there: StubServer) -> None:
     """`update --replicas` waits for instances, not for a rollout that never comes."""
     there.answer("PUT", ONE, Reply(202, scaled(2, instance(0))))
