@@ -66,10 +66,11 @@ class Hands:
         self.health = HealthWatch(core.views, core.commander, probing, self.traffic.has_runner)
         self.idle = IdleWatch(core.views, core.commander, self.exchanges, core.clock)
         effects = InstanceEffects(core.views, self.world, self.traffic, self.exchanges, self.health.finding)
+        # A whole number would be recorded as one and read back as a float: views have to be the same either way.
         defaults = ReleaseDefaults(
-            time_limit_seconds=configuration.task_timeout,
+            time_limit_seconds=float(configuration.task_timeout),
             start_limit_seconds=configuration.agent_start_timeout_ms / 1000,
-            revert_window_seconds=configuration.revert_window_seconds,
+            revert_window_seconds=float(configuration.revert_window_seconds),
             allowed=allowed_by(configuration),
         )
         sources = SourceEffects(core.views, self.world, defaults, self.progress.note)
