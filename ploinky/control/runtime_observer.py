@@ -98,8 +98,9 @@ class RuntimeObserver:
         instances = {key: row.state for key, row in self._views.instances.items()}
         for action in reconcile(instances, observed, silent):
             row = self._views.instances.rows.get(action.instance_id)
-            # What changed since the look began is newer than the look.
-            if action.kind is ActionKind.ORPHAN or (row and row.version == versions.get(action.instance_id)):
+            # What changed since the look began is newer than the look; what was removed since then is no stranger.
+            is_stranger = action.kind is ActionKind.ORPHAN and action.instance_id not in versions
+            if is_stranger or (row and row.version == versions.get(action.instance_id)):
                 await self._act(action)
 
     def _list(self, runtime: Runtime) -> list[Observation]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from threading import Event
 
 import pytest
 
@@ -9,7 +10,7 @@ from ploinky.domain import commands as c
 from ploinky.domain.errors import ImageUnavailable, RuntimeRefused, RuntimeUnavailable
 from ploinky.domain.task import TaskState
 from ploinky.policies import serving
-from ploinky.ports.runtime import LABEL_INSTANCE, LABEL_JOURNAL, InstanceSpec
+from ploinky.ports.runtime import LABEL_INSTANCE, LABEL_JOURNAL, InstanceSpec, Observation
 from ploinky.views import due_times
 from tests.control.machine import SITE, SPEC, Machine, Play, Surroundings, running
 from tests.waiting import eventually
@@ -198,6 +199,33 @@ def test_an_orphan_is_removed_after_its_grace(
                 await machine.deploy()
                 assert around.runtime.inspect("stranger") is not None
                 assert machine.types("instance/d9.1.0") == ["instance.orphan_found"]
+
+    play(scenario)
+
+
+def test_what_was_removed_during_a_look_is_no_orphan(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list that was made before an instance was removed, and read after it, tells nothing new."""
+
+    async def scenario(around: Surroundings) -> None:
+        async with running(around) as machine:
+            instance_id = await machine.deploy()
+            is_asked, may_answer = Event(), Event()
+            ask = around.runtime.list
+
+            def answer_late(journal_id: str) -> list[Observation]:
+                found = ask(journal_id)
+                is_asked.set()
+                may_answer.wait(10.0)
+                return found
+
+            monkeypatch.setattr(around.runtime, "list", answer_late)
+            looking = asyncio.create_task(machine.observer.resync())
+            await eventually(is_asked.is_set, what="the look")
+            await machine.give(c.Undeploy(subject_id="d1"))
+            await eventually(lambda: machine.instance(instance_id) is None, what="the removal")
+            may_answer.set()
+            await looking
+            assert machine.types(f"instance/{instance_id}")[-1] == "instance.removed"
 
     play(scenario)
 
