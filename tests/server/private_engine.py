@@ -18,7 +18,11 @@ DAEMON = shutil.which("dockerd", path=SEARCH_PATH)
 
 
 class PrivateEngine:
-    """One dockerd over a folder of its own, without networks; its containers outlive it (`--live-restore`)."""
+    """One dockerd over a folder of its own, without networks; its containers outlive it (`--live-restore`).
+
+    It has a network namespace of its own: an engine that is told to have no bridge removes `docker0` from the one that
+    it runs in, which is that of the usual engine.
+    """
 
     def __init__(self) -> None:
         """Start it. The folder's path is short, since a socket's may not be long."""
@@ -35,7 +39,7 @@ class PrivateEngine:
             *("--bridge", "none", "--iptables=false", "--live-restore"),
         )
         self._process = subprocess.Popen(
-            [str(DAEMON), *words],
+            ["unshare", "--net", "--", str(DAEMON), *words],
             env={**os.environ, "PATH": SEARCH_PATH},
             stdin=subprocess.DEVNULL,
             stdout=self._log,

@@ -22,6 +22,7 @@ pytestmark = [
 AWAY_SECONDS = 10.0
 NOTICE_LIMIT_SECONDS = 45.0
 """Beyond the 30 seconds between two lists."""
+BRIDGE = Path("/sys/class/net/docker0")
 MANIFEST = '{"name": "sample", "access": "public", "concurrency": 4, "network": {"mode": "none"}}'
 VERSION = "def handle(params, context):\n    return {version}\n"
 
@@ -29,8 +30,10 @@ VERSION = "def handle(params, context):\n    return {version}\n"
 @pytest.fixture
 def engine() -> Iterator[PrivateEngine]:
     """An engine of the test's own, with the agent base image."""
+    had_bridge = BRIDGE.exists()
     engine = PrivateEngine()
     try:
+        assert BRIDGE.exists() == had_bridge, "the usual engine's bridge must stay as it is"
         engine.load_base_image()
         yield engine
     finally:
