@@ -3,12 +3,12 @@
 from typing import Annotated
 
 from litestar import Controller, post
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from ploinky.api.schemas import Wire
 from ploinky.api.services import Injected
 
-DryRun = Annotated[bool, Parameter(query="dryRun")]
+DryRun = Annotated[bool, QueryParameter(name="dryRun")]
 
 
 class CleanUpShape(Wire):
