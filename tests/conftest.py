@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # In a run with several processes only the plugins of this file see the reports of all of them.
-pytest_plugins = ["tests.crash.kill_table"]
+pytest_plugins = ["tests.crash.kill_table", "tests.server.served"]
 
 ENGINE_PROBE_TIMEOUT_SECONDS = 10
 

@@ -1,4 +1,4 @@
-"""One running server for the tests of the API."""
+"""One running server for a whole file of tests, and the agent `sample` that it serves."""
 
 from collections.abc import Iterator
 from pathlib import Path
