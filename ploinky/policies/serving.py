@@ -59,10 +59,12 @@ def advance_serving(deployment_id: str, state: Deployment, views: Views, now: da
         return [_schedule(deployment_id, state, is_immediate=_is_faultless(state, ended))]
     commands = [_schedule(deployment_id, state, is_immediate=False)] if ended else []
     commands += _stop_late(serving, views, now)
-    missing = state.spec.replicas + active.release.warm_instances - len(serving)
+    wanted = state.spec.replicas + active.release.warm_instances
     first = views.next_number(deployment_id, active.generation)
-    commands += [create(deployment_id, active, first + offset) for offset in range(max(missing, 0))]
-    surplus = [key for key, instance in reversed(serving) if not _has_ended(instance)][: max(-missing, 0)]
+    # What has ended keeps its place until its restart is due, but nobody who lives goes in its stead.
+    commands += [create(deployment_id, active, first + offset) for offset in range(max(wanted - len(serving), 0))]
+    living = [key for key, instance in reversed(serving) if not _has_ended(instance)]
+    surplus = living[: max(len(living) - wanted, 0)]
     grace_seconds = DRAIN_LIMIT.total_seconds()
     commands += [c.StopInstance(subject_id=key, reason=SCALED, grace_seconds=grace_seconds) for key in surplus]
     return [*commands, *advance_warm(deployment_id, state, views, now)]
